@@ -1,0 +1,101 @@
+/*
+ * gemm.h: the register tile all matrix products share.
+ *
+ *     c (rows, cols) = start + a (rows, k) b (k, cols)
+ *
+ * a is read by two run-time strides (row, step), so that one tile serves a plain, a transposed and a packed
+ * matrix; rows of b are contiguous. A tile of GEMM_ROWS x GEMM_VECS vectors keeps 12 accumulators in registers,
+ * enough to cover the latency of two FMA units, with 2 + 1 registers left for b and the broadcast of a.
+ *
+ * Every element is one chain of vfma over k in rising order, from its start value: its bits do not depend on
+ * where in a tile it lies, so tiles may be cut and overlapped freely.
+ */
+#ifndef NN_KERNELS_GEMM_H
+#define NN_KERNELS_GEMM_H
+
+enum {
+    GEMM_ROWS = 6,
+    GEMM_VECS = 2,
+    GEMM_COLS = GEMM_VECS * VL,
+    GEMM_DEPTH = 256 /* rows of a packed panel of b: 16 KB in AVX2, half the first-level cache */
+};
+
+/* acc[i][v] += sum over p < k of a[i * row + p * step] * b[p * ldb + v * VL ...]; `rows` is a constant. */
+NN_INLINE void gemm_accumulate(vec acc[GEMM_ROWS][GEMM_VECS], int rows, const REAL *a, int64_t row, int64_t step,
+                               const REAL *b, int64_t ldb, int64_t k) {
+    for (int64_t p = 0; p < k; p++) {
+        vec bv[GEMM_VECS];
+        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) bv[v] = vload(b + p * ldb + v * VL);
+        _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) {
+            const vec av = vset(a[i * row + p * step]);
+            _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) acc[i][v] = vfma(av, bv[v], acc[i][v]);
+        }
+    }
+}
+
+/* One tile of c. b holds GEMM_COLS readable columns, even where fewer are stored. */
+typedef struct gemm_tile {
+    REAL *c;
+    int64_t ldc;
+    const REAL *a;
+    int64_t row, step;
+    const REAL *b;
+    int64_t ldb;
+    int64_t k;
+    int64_t cols;      /* columns stored, 1 to GEMM_COLS */
+    const REAL *start; /* GEMM_COLS start values of every row, NULL: zero */
+    bool accumulate;   /* start from c itself */
+} gemm_tile;
+
+NN_INLINE void gemm_tile_rows(const gemm_tile *t, int rows) {
+    vec acc[GEMM_ROWS][GEMM_VECS];
+    _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) {
+        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) {
+            const int64_t rest = nn_max(0, nn_min(t->cols - v * VL, VL));
+            if (!t->accumulate) acc[i][v] = t->start ? vload(t->start + v * VL) : vset(0);
+            else if (rest == VL) acc[i][v] = vload(t->c + i * t->ldc + v * VL);
+            else acc[i][v] = vload_some(t->c + i * t->ldc + v * VL, rest);
+        }
+    }
+    gemm_accumulate(acc, rows, t->a, t->row, t->step, t->b, t->ldb, t->k);
+    _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) {
+        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) {
+            const int64_t rest = nn_max(0, nn_min(t->cols - v * VL, VL));
+            if (rest == VL) vstore(t->c + i * t->ldc + v * VL, acc[i][v]);
+            else vstore_some(t->c + i * t->ldc + v * VL, acc[i][v], rest);
+        }
+    }
+}
+
+/* `rows` of t, 1 to GEMM_ROWS: one compiled tile for each height. */
+static inline void gemm_run_tile(const gemm_tile *t, int64_t rows) {
+    switch (rows) {
+    case 6: gemm_tile_rows(t, 6); break;
+    case 5: gemm_tile_rows(t, 5); break;
+    case 4: gemm_tile_rows(t, 4); break;
+    case 3: gemm_tile_rows(t, 3); break;
+    case 2: gemm_tile_rows(t, 2); break;
+    default: gemm_tile_rows(t, 1); break;
+    }
+}
+
+/* A panel of one tile's columns: c (m, cols) from a (m, k), in tiles of 6 rows, the last two balanced. */
+static inline void gemm_run_panel(gemm_tile t, int64_t m) {
+    while (m > 0) {
+        const int64_t rows = m >= 2 * GEMM_ROWS || m <= GEMM_ROWS ? nn_min(m, GEMM_ROWS) : (m + 1) / 2;
+        gemm_run_tile(&t, rows);
+        t.c += rows * t.ldc;
+        t.a += rows * t.row;
+        m -= rows;
+    }
+}
+
+/* panel (k, GEMM_COLS) = b (k, cols), columns beyond cols zero. b[p * row + j * step]: any strides. */
+static inline void gemm_pack_panel(REAL *panel, const REAL *b, int64_t row, int64_t step, int64_t k, int64_t cols) {
+    for (int64_t p = 0; p < k; p++) {
+        for (int64_t j = 0; j < cols; j++) panel[p * GEMM_COLS + j] = b[p * row + j * step];
+        for (int64_t j = cols; j < GEMM_COLS; j++) panel[p * GEMM_COLS + j] = 0;
+    }
+}
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * vec.h: the vector type of the unit being compiled, and every operation on it that needs care.
+ *
+ * `vec` holds VL elements of REAL. Arithmetic (+ - * /) and comparisons are the compiler's own on vector types.
+ * What is here and nowhere else: loads and stores of any alignment, partial ones for tails, fused
+ * multiply-add, selection by mask.
+ *
+ * Rounding is ours: the build forbids contraction, so a product is fused with a sum only where vfma or sfma
+ * says so. The baseline of x86-64 has no FMA instruction (a libm call would be a hundred times slower): there
+ * both round twice, in vector and scalar alike.
+ */
+#ifndef NN_VEC_H
+#define NN_VEC_H
+
+#if defined(__AVX512F__)
+#define VEC_BYTES 64
+#elif defined(__AVX2__)
+#define VEC_BYTES 32
+#else
+#define VEC_BYTES 16
+#endif
+
+#if defined(__FMA__) || defined(__aarch64__)
+#define NN_HAVE_FMA 1
+#else
+#define NN_HAVE_FMA 0
+#endif
+
+#if defined(__AVX2__)
+#include <immintrin.h> /* masked loads and stores: the one thing vector types cannot say */
+#endif
+#include <string.h>
+
+enum { VL = VEC_BYTES / (NN_BITS / 8) };
+
+typedef REAL vec __attribute__((vector_size(VEC_BYTES)));
+typedef INT ivec __attribute__((vector_size(VEC_BYTES)));
+typedef REAL vec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8), may_alias));
+typedef INT ivec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8), may_alias));
+
+#define NN_INLINE static inline __attribute__((always_inline))
+
+NN_INLINE vec vload(const REAL *p) { return *(const vec_at *)p; }
+NN_INLINE void vstore(REAL *p, vec v) { *(vec_at *)p = v; }
+NN_INLINE vec vset(REAL a) { return a - (vec){0}; }
+NN_INLINE ivec ivset(INT a) { return a - (ivec){0}; }
+
+/* 0, 1, 2, ... */
+NN_INLINE ivec viota(void) {
+    ivec lane;
+    for (int i = 0; i < VL; i++) lane[i] = i;
+    return lane;
+}
+
+/* All bits set in the first `count` lanes. */
+NN_INLINE ivec vmask(int64_t count) { return viota() < ivset((INT)count); }
+
+/* The first `count` (0 to VL) elements at p, zeros behind; touches no byte beyond them. */
+NN_INLINE vec vload_some(const REAL *p, int64_t count) {
+#if defined(__AVX512F__) && NN_BITS == 32
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), p);
+#elif defined(__AVX2__) && NN_BITS == 32
+    return (vec)_mm256_maskload_ps(p, (__m256i)vmask(count));
+#elif defined(__AVX2__)
+    return (vec)_mm256_maskload_pd(p, (__m256i)vmask(count));
+#else
+    vec v = {0};
+    for (int i = 0; i < VL; i++)
+        if (i < count) v[i] = p[i];
+    return v;
+#endif
+}
+
+/* Stores the first `count` (0 to VL) lanes; touches no byte beyond them. */
+NN_INLINE void vstore_some(REAL *p, vec v, int64_t count) {
+#if defined(__AVX512F__) && NN_BITS == 32
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
+#elif defined(__AVX512F__)
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << count) - 1), (__m512d)v);
+#elif defined(__AVX2__) && NN_BITS == 32
+    _mm256_maskstore_ps(p, (__m256i)vmask(count), (__m256)v);
+#elif defined(__AVX2__)
+    _mm256_maskstore_pd(p, (__m256i)vmask(count), (__m256d)v);
+#else
+    for (int i = 0; i < VL; i++)
+        if (i < count) p[i] = v[i];
+#endif
+}
+
+/* a * b + c, rounded once where the instruction set can. */
+NN_INLINE vec vfma(vec a, vec b, vec c) {
+#if NN_HAVE_FMA
+    vec r;
+    for (int i = 0; i < VL; i++)
+#if NN_BITS == 32
+        r[i] = __builtin_fmaf(a[i], b[i], c[i]);
+#else
+        r[i] = __builtin_fma(a[i], b[i], c[i]);
+#endif
+    return r;
+#else
+    return a * b + c;
+#endif
+}
+
+/* The scalar twin of vfma: same rounding. */
+NN_INLINE REAL sfma(REAL a, REAL b, REAL c) {
+#if NN_HAVE_FMA && NN_BITS == 32
+    return __builtin_fmaf(a, b, c);
+#elif NN_HAVE_FMA
+    return __builtin_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* Lane by lane: mask ? a : b; the mask is a comparison's result (all bits or none). */
+NN_INLINE vec vselect(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+
+/* Sum of the lanes in a fixed order: halves folded onto each other. */
+NN_INLINE REAL vsum(vec v) {
+    REAL lane[VL];
+    memcpy(lane, &v, sizeof lane);
+    for (int width = VL / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) lane[i] += lane[i + width];
+    return lane[0];
+}
+
+#endif

@@ -1,0 +1,191 @@
+/*
+ * nncore.h: the one public header of the engine.
+ *
+ * The engine is plain C: it knows nothing of Python. Everything it computes is an *operation*. A caller
+ * fills a `struct nn_op` (kind, dtype, input shape, arguments), plans it (`nn_op_plan`: checks, output shape,
+ * bytes of saved state and workspace), and runs it forward and backward on buffers it owns. The compiled step
+ * (`nn_step`) plans a list of the same operations over one arena and runs the list in one call.
+ *
+ * Layout. Buffers handed to an operation are dense. Images of logical shape (N, C, H, W) are stored
+ * channels-last, that is as (N, H, W, C); everything else is row-major. Weights are stored as PyTorch stores
+ * them: Linear (out, in), Conv2d (out, in / groups, kh, kw). No buffer needs more alignment than its element.
+ *
+ * Rounding. Within one instruction set and build a result depends on dtype and shape alone: not on the number
+ * of threads, not on addresses.
+ */
+#ifndef NNCORE_H
+#define NNCORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- status ------------------------------------------------------------------------------------------ */
+
+typedef enum nn_status {
+    NN_OK = 0,
+    NN_TYPE_ERROR,
+    NN_VALUE_ERROR,
+    NN_INDEX_ERROR,
+    NN_MEMORY_ERROR,
+    NN_RUNTIME_ERROR,
+} nn_status;
+
+/*
+ * What was wrong, filled by a function that returns anything but NN_OK. Reads as
+ * "<arg>[<index>] is <got>, expected <relation> <expected>"; index < 0 means the argument as a whole.
+ */
+typedef struct nn_error {
+    const char *arg;
+    const char *relation; /* "at least", "at most", "equal to", "below" */
+    int64_t index, got, expected;
+} nn_error;
+
+/* ---- operations -------------------------------------------------------------------------------------- */
+
+typedef enum nn_dtype { NN_FLOAT32 = 0, NN_FLOAT64 = 1 } nn_dtype;
+enum { NN_DTYPES = 2 };
+
+typedef enum nn_kind {
+#define NN_OP(kind, name) NN_OP_##kind,
+#include "ops/ops.def"
+#undef NN_OP
+    NN_OP_KINDS
+} nn_kind;
+
+/* What backward reads besides the incoming gradient. */
+enum { NN_NEEDS_X = 1, NN_NEEDS_Y = 2, NN_NEEDS_SAVED = 4, NN_NEEDS_TARGET = 8 };
+
+/* A sliding window, (height, width). */
+typedef struct nn_window {
+    int64_t kernel[2], stride[2], padding[2], dilation[2];
+    bool ceil_mode;
+} nn_window;
+
+typedef struct nn_op {
+    /* Set by the caller. Unused trailing sizes of x are 1; x[0] is the batch. */
+    nn_kind kind;
+    nn_dtype dtype;
+    int64_t x[4];      /* logical input shape: (n, features) or (n, c, h, w) */
+    int64_t channels;  /* out features of Linear, out channels of Conv2d */
+    int64_t groups;    /* Conv2d; 1 otherwise */
+    nn_window window;  /* Conv2d, MaxPool2d */
+    bool bias;         /* Linear, Conv2d: has a bias */
+
+    /* Set by nn_op_plan. */
+    int64_t y[4];           /* logical output shape */
+    int64_t x_count, y_count;
+    int64_t saved_bytes;    /* state that forward leaves for backward */
+    int64_t forward_bytes;  /* workspace of forward */
+    int64_t backward_bytes; /* workspace of backward */
+    int64_t flops;          /* of forward */
+    int needs;              /* NN_NEEDS_* */
+} nn_op;
+
+/*
+ * The buffers of one run. Forward writes y (and saved); backward reads dy and what `needs` says, writes dx
+ * unless it is NULL, and ADDS to dweight and dbias unless they are NULL.
+ */
+typedef struct nn_io {
+    void *y;
+    const void *x;
+    const void *weight, *bias;
+    const void *target; /* int64 labels (n), or an array like x */
+    void *saved;        /* NULL in forward: backward will not come */
+    void *work;
+
+    void *dx;
+    void *dweight, *dbias;
+    const void *dy; /* losses: one element, the factor on their gradient; NULL means 1 */
+} nn_io;
+
+const char *nn_op_name(nn_kind kind);
+nn_status nn_op_plan(nn_op *op, nn_error *error);
+nn_status nn_op_forward(const nn_op *op, const nn_io *io, nn_error *error);
+nn_status nn_op_backward(const nn_op *op, const nn_io *io, nn_error *error);
+
+/* ---- updates ----------------------------------------------------------------------------------------- */
+
+/* One parameter with its gradient and up to two arrays of optimiser state, all of `count` elements. */
+typedef struct nn_tensor {
+    void *param;
+    void *grad;
+    void *state[2]; /* SGD: momentum, -; Adam: exp_avg, exp_avg_sq */
+    int64_t count;
+} nn_tensor;
+
+typedef enum nn_update_kind { NN_SGD, NN_ADAM } nn_update_kind;
+
+/* Formulas and names as in torch.optim.SGD, Adam and AdamW. */
+typedef struct nn_update {
+    nn_update_kind kind;
+    nn_dtype dtype;
+    nn_tensor *tensors;
+    int64_t tensor_count;
+    int64_t steps; /* updates done so far; nn_update_run adds one */
+    double lr, weight_decay;
+    double momentum, dampening;
+    bool nesterov;
+    double beta1, beta2, eps;
+    bool decoupled;  /* AdamW's weight decay */
+    bool clear_grad; /* leave zeros in grad */
+} nn_update;
+
+nn_status nn_update_run(nn_update *update, nn_error *error);
+
+/* ---- random stream ----------------------------------------------------------------------------------- */
+
+/* Counter-based (Philox4x32-10): element i of a stream is a function of (key, i) alone. */
+typedef struct nn_stream {
+    uint32_t key[2];
+    uint32_t nonce[2];
+} nn_stream;
+
+nn_stream nn_stream_make(uint64_t seed, const char *name, uint64_t call);
+void nn_stream_uniform(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double low, double high);
+void nn_stream_normal(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double mean, double std);
+void nn_stream_permutation(const nn_stream *stream, int64_t *out, int64_t count);
+
+/* ---- layout ------------------------------------------------------------------------------------------ */
+
+/* dst (dense, row-major, of this shape) = src with these strides in bytes; any src alignment. */
+nn_status nn_copy_strided(void *dst, const void *src, nn_dtype dtype, int rank, const int64_t *shape,
+                          const int64_t *src_strides, nn_error *error);
+
+/* ---- process ----------------------------------------------------------------------------------------- */
+
+typedef enum nn_isa {
+    NN_ISA_BASELINE = 0,
+    NN_ISA_AVX2,
+    NN_ISA_AVX512,
+    NN_ISAS
+} nn_isa;
+
+/* Chooses the kernels: the best tested set this CPU has, or `name` (NULL or "": the default). */
+nn_status nn_isa_select(const char *name, nn_error *error);
+nn_isa nn_isa_active(void);
+const char *nn_isa_name(nn_isa isa);
+bool nn_isa_available(nn_isa isa); /* built in, and this CPU runs it */
+
+int nn_kernel_count(void);
+const char *nn_kernel_name(int kernel);
+
+int nn_threads_get(void);
+nn_status nn_threads_set(int threads, nn_error *error); /* 0: the default of this process */
+int nn_threads_default(void);                           /* from affinity and cgroup quota */
+/* Work (in flops or bytes touched, whichever is more) below which one thread is used; for tests: 0. */
+void nn_threads_threshold_set(int64_t work);
+int64_t nn_threads_threshold_get(void);
+/* Pieces run by workers other than the caller since the process started: lets a test see the pool at work. */
+int64_t nn_threads_pieces_by_workers(void);
+
+const char *nn_compiler(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

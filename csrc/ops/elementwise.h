@@ -1,0 +1,47 @@
+/*
+ * elementwise.h: an activation as an operation. x and y (and dy, dx) are dense arrays in the same memory
+ * order; backward needs y only.
+ */
+#ifndef NN_OPS_ELEMENTWISE_H
+#define NN_OPS_ELEMENTWISE_H
+
+#include "../kernels/activation.h"
+#include "../runtime/runtime.h"
+#include "op.h"
+
+static inline nn_status nn_elementwise_plan(nn_op *op, int flops_each, nn_error *error) {
+    for (int i = 0; i < 4; i++) op->y[i] = op->x[i];
+    op->x_count = op->y_count = nn_size_product(op->x, 4);
+    if (op->x_count < 0) return nn_fail(error, NN_VALUE_ERROR, "x", -1, op->x[0], "fewer elements than", INT64_MAX);
+    op->flops = op->x_count * flops_each;
+    op->needs = NN_NEEDS_Y;
+    return NN_OK;
+}
+
+static inline nn_status nn_elementwise_forward(const nn_op *op, const nn_io *io, nn_kernel_id kernel) {
+    nn_activation_args args = {.y = io->y, .x = io->x};
+    nn_parallel(nn_kernel(kernel, op->dtype), &args, op->x_count, NN_ACTIVATION_PIECE, op->flops);
+    return NN_OK;
+}
+
+static inline nn_status nn_elementwise_backward(const nn_op *op, const nn_io *io, nn_kernel_id kernel) {
+    if (!io->dx) return NN_OK;
+    nn_activation_args args = {.dx = io->dx, .dy = io->dy, .out = io->y};
+    nn_parallel(nn_kernel(kernel, op->dtype), &args, op->x_count, NN_ACTIVATION_PIECE, op->flops);
+    return NN_OK;
+}
+
+/* Defines nn_<name>_class over the kernels <name>_forward and <name>_backward. */
+#define NN_ELEMENTWISE_OP(name, flops_each)                                                                  \
+    static nn_status plan(nn_op *op, nn_error *error) { return nn_elementwise_plan(op, flops_each, error); } \
+    static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {                            \
+        (void)error;                                                                                         \
+        return nn_elementwise_forward(op, io, NN_KERNEL_##name##_forward);                                   \
+    }                                                                                                        \
+    static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {                           \
+        (void)error;                                                                                         \
+        return nn_elementwise_backward(op, io, NN_KERNEL_##name##_backward);                                 \
+    }                                                                                                        \
+    const nn_op_class nn_##name##_class = {plan, forward, backward};
+
+#endif

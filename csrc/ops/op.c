@@ -1,0 +1,115 @@
+/*
+ * op.c: the table of operations, and the helpers they share: errors, checked sizes, window geometry.
+ */
+#include "op.h"
+
+typedef struct nn_op_entry {
+    const char *name;
+    const nn_op_class *class;
+} nn_op_entry;
+
+static const nn_op_entry ops[NN_OP_KINDS] = {
+#define NN_OP(kind, name) [NN_OP_##kind] = {#name, &nn_##name##_class},
+#include "ops.def"
+#undef NN_OP
+};
+
+static bool known(nn_kind kind) { return (int)kind >= 0 && kind < NN_OP_KINDS; }
+
+const char *nn_op_name(nn_kind kind) { return known(kind) ? ops[kind].name : "unknown"; }
+
+nn_status nn_op_plan(nn_op *op, nn_error *error) {
+    if (!known(op->kind)) return nn_fail(error, NN_VALUE_ERROR, "kind", -1, op->kind, "below", NN_OP_KINDS);
+    if ((int)op->dtype < 0 || (int)op->dtype >= NN_DTYPES)
+        return nn_fail(error, NN_TYPE_ERROR, "dtype", -1, op->dtype, "below", NN_DTYPES);
+    for (int i = 0; i < 4; i++)
+        if (op->x[i] < 0) return nn_fail(error, NN_VALUE_ERROR, "x.shape", i, op->x[i], "at least", 0);
+    op->saved_bytes = op->forward_bytes = op->backward_bytes = op->flops = 0;
+    op->needs = 0;
+    nn_status status = ops[op->kind].class->plan(op, error);
+    if (status != NN_OK) return status;
+    /* One check for all: no buffer of an operation, counted in the widest type it may hold, overflows. */
+    if (nn_size_mul(op->x_count, 8) < 0 || nn_size_mul(op->y_count, 8) < 0)
+        return nn_fail(error, NN_MEMORY_ERROR, "x", -1, op->x_count, "at most", INT64_MAX / 8);
+    return NN_OK;
+}
+
+nn_status nn_op_forward(const nn_op *op, const nn_io *io, nn_error *error) {
+    return ops[op->kind].class->forward(op, io, error);
+}
+
+nn_status nn_op_backward(const nn_op *op, const nn_io *io, nn_error *error) {
+    return ops[op->kind].class->backward(op, io, error);
+}
+
+nn_status nn_fail(nn_error *error, nn_status status, const char *arg, int64_t index, int64_t got,
+                  const char *relation, int64_t expected) {
+    if (error) *error = (nn_error){.arg = arg, .relation = relation, .index = index, .got = got, .expected = expected};
+    return status;
+}
+
+int64_t nn_size_mul(int64_t a, int64_t b) {
+    int64_t product;
+    if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product)) return -1;
+    return product;
+}
+
+int64_t nn_size_add(int64_t a, int64_t b) {
+    int64_t sum;
+    if (a < 0 || b < 0 || __builtin_add_overflow(a, b, &sum)) return -1;
+    return sum;
+}
+
+int64_t nn_size_product(const int64_t *sizes, int rank) {
+    int64_t product = 1;
+    bool empty = false;
+    for (int i = 0; i < rank; i++) {
+        if (sizes[i] == 0) empty = true;
+        else product = nn_size_mul(product, sizes[i]);
+    }
+    return product < 0 ? -1 : empty ? 0 : product;
+}
+
+int64_t nn_dtype_bytes(nn_dtype dtype) { return dtype == NN_FLOAT32 ? 4 : 8; }
+
+nn_status nn_window_output(const nn_window *window, int axis, int64_t size, bool pooling, int64_t *out,
+                           nn_error *error) {
+    const int64_t kernel = window->kernel[axis], stride = window->stride[axis];
+    const int64_t padding = window->padding[axis], dilation = window->dilation[axis];
+    /* Sizes beyond this are nonsense on any machine; below it no sum or product here can overflow. */
+    const int64_t limit = INT64_C(1) << 30;
+
+    if (kernel < 1) return nn_fail(error, NN_VALUE_ERROR, "kernel_size", axis, kernel, "at least", 1);
+    if (stride < 1) return nn_fail(error, NN_VALUE_ERROR, "stride", axis, stride, "at least", 1);
+    if (padding < 0) return nn_fail(error, NN_VALUE_ERROR, "padding", axis, padding, "at least", 0);
+    if (dilation < 1) return nn_fail(error, NN_VALUE_ERROR, "dilation", axis, dilation, "at least", 1);
+    if (kernel > limit) return nn_fail(error, NN_VALUE_ERROR, "kernel_size", axis, kernel, "at most", limit);
+    if (stride > limit) return nn_fail(error, NN_VALUE_ERROR, "stride", axis, stride, "at most", limit);
+    if (padding > limit) return nn_fail(error, NN_VALUE_ERROR, "padding", axis, padding, "at most", limit);
+    if (dilation > limit) return nn_fail(error, NN_VALUE_ERROR, "dilation", axis, dilation, "at most", limit);
+    if (size < 1) return nn_fail(error, NN_VALUE_ERROR, axis ? "width" : "height", -1, size, "at least", 1);
+    if (size > limit) return nn_fail(error, NN_VALUE_ERROR, axis ? "width" : "height", -1, size, "at most", limit);
+
+    const int64_t reach = dilation * (kernel - 1) + 1; /* at most 2^60 */
+    if (pooling && padding > reach / 2)
+        return nn_fail(error, NN_VALUE_ERROR, "padding", axis, padding, "at most", reach / 2);
+    const int64_t padded = size + 2 * padding;
+    /* Rounded up in ceil_mode; the added window must still start inside the input or the left padding. */
+    const bool up = pooling && window->ceil_mode;
+    const int64_t span = padded - reach + (up ? stride - 1 : 0);
+    if (span < 0) return nn_fail(error, NN_VALUE_ERROR, "kernel_size", axis, reach, "at most", padded);
+    int64_t count = span / stride + 1;
+    if (up && (count - 1) * stride >= size + padding) count--;
+    *out = count;
+    if (!pooling) return NN_OK;
+
+    /* Each window needs one element inside the input: with dilation the taps can step over all of it. */
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t start = i * stride - padding;
+        const int64_t skip = start < 0 ? (-start + dilation - 1) / dilation : 0;
+        if (skip >= kernel || start + skip * dilation >= size)
+            return nn_fail(error, NN_VALUE_ERROR, "padding", axis, padding, "at most", 0);
+        if (start >= 0) break; /* from here on every window starts on an element */
+    }
+    return NN_OK;
+}

@@ -1,0 +1,109 @@
+/*
+ * isa.c: which kernels run here. One table, filled from the kernel list; one choice, made at import.
+ */
+#include "../kernels/kernel.h"
+
+#include <string.h>
+
+#include "../ops/op.h"
+#include "runtime.h"
+
+#define NN_KERNEL(name) nn_kernel_fn nn_baseline_f32_##name, nn_baseline_f64_##name;
+#include "../kernels/kernels.def"
+#undef NN_KERNEL
+#ifdef NN_BUILD_X86
+#define NN_KERNEL(name)                                       \
+    nn_kernel_fn nn_avx2_f32_##name, nn_avx2_f64_##name;      \
+    nn_kernel_fn nn_avx512_f32_##name, nn_avx512_f64_##name;
+#include "../kernels/kernels.def"
+#undef NN_KERNEL
+#endif
+
+static nn_kernel_fn *const table[NN_ISAS][NN_DTYPES][NN_KERNELS] = {
+    [NN_ISA_BASELINE] = {{
+#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_baseline_f32_##name,
+#include "../kernels/kernels.def"
+#undef NN_KERNEL
+    }, {
+#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_baseline_f64_##name,
+#include "../kernels/kernels.def"
+#undef NN_KERNEL
+    }},
+#ifdef NN_BUILD_X86
+    [NN_ISA_AVX2] = {{
+#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_avx2_f32_##name,
+#include "../kernels/kernels.def"
+#undef NN_KERNEL
+    }, {
+#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_avx2_f64_##name,
+#include "../kernels/kernels.def"
+#undef NN_KERNEL
+    }},
+    [NN_ISA_AVX512] = {{
+#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_avx512_f32_##name,
+#include "../kernels/kernels.def"
+#undef NN_KERNEL
+    }, {
+#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_avx512_f64_##name,
+#include "../kernels/kernels.def"
+#undef NN_KERNEL
+    }},
+#endif
+};
+
+static const char *const isa_names[NN_ISAS] = {"baseline", "avx2", "avx512"};
+
+static const char *const kernel_names[NN_KERNELS] = {
+#define NN_KERNEL(name) #name,
+#include "../kernels/kernels.def"
+#undef NN_KERNEL
+};
+
+static nn_isa active = NN_ISA_BASELINE;
+
+bool nn_isa_available(nn_isa isa) {
+    if (isa == NN_ISA_BASELINE) return true;
+#ifdef NN_BUILD_X86
+    __builtin_cpu_init();
+    if (isa == NN_ISA_AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (isa == NN_ISA_AVX512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("fma");
+#endif
+    return false;
+}
+
+nn_status nn_isa_select(const char *name, nn_error *error) {
+    if (!name || !*name) {
+        /* AVX-512 is built but not chosen until its tests have run on such a CPU. */
+        active = nn_isa_available(NN_ISA_AVX2) ? NN_ISA_AVX2 : NN_ISA_BASELINE;
+        return NN_OK;
+    }
+    for (int isa = 0; isa < NN_ISAS; isa++) {
+        if (strcmp(name, isa_names[isa]) != 0) continue;
+        if (!nn_isa_available((nn_isa)isa))
+            return nn_fail(error, NN_RUNTIME_ERROR, "isa", -1, isa, "one this CPU runs, at most", active);
+        active = (nn_isa)isa;
+        return NN_OK;
+    }
+    return nn_fail(error, NN_VALUE_ERROR, "isa", -1, -1, "one of the known names, below", NN_ISAS);
+}
+
+nn_isa nn_isa_active(void) { return active; }
+
+const char *nn_isa_name(nn_isa isa) { return (int)isa >= 0 && isa < NN_ISAS ? isa_names[isa] : "unknown"; }
+
+nn_kernel_fn *nn_kernel(nn_kernel_id id, nn_dtype dtype) { return table[active][dtype][id]; }
+
+int nn_kernel_count(void) { return NN_KERNELS; }
+
+const char *nn_kernel_name(int kernel) { return kernel >= 0 && kernel < NN_KERNELS ? kernel_names[kernel] : "unknown"; }
+
+const char *nn_compiler(void) {
+#ifdef __clang__
+    return "clang " __clang_version__;
+#else
+    return "gcc " __VERSION__;
+#endif
+}
