@@ -87,7 +87,7 @@ typedef struct nn_op {
 } nn_op;
 
 /*
- * The buffers of one run. Forward writes y (and saved); backward reads dy and what `needs` says, writes dx
+ * The buffers of one run. Forward writes y (and saved); a loss writes ONE double to y whatever its dtype; backward reads dy and what `needs` says, writes dx
  * unless it is NULL, and ADDS to dweight and dbias unless they are NULL.
  */
 typedef struct nn_io {
@@ -152,9 +152,10 @@ void nn_stream_permutation(const nn_stream *stream, int64_t *out, int64_t count)
 
 /* ---- layout ------------------------------------------------------------------------------------------ */
 
-/* dst (dense, row-major, of this shape) = src with these strides in bytes; any src alignment. */
-nn_status nn_copy_strided(void *dst, const void *src, nn_dtype dtype, int rank, const int64_t *shape,
-                          const int64_t *src_strides, nn_error *error);
+/*
+ * dst (n, cols, rows) = src (n, rows, cols), both dense: from channels-first to channels-last and back.
+ */
+void nn_transpose(void *dst, const void *src, nn_dtype dtype, int64_t n, int64_t rows, int64_t cols);
 
 /* ---- process ----------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,1 @@
+"""The bindings: NumPy arrays in, NumPy arrays out, the engine in between."""

@@ -1,0 +1,105 @@
+# Arrays on their way in: which are accepted, how they are converted, which memory order they get.
+
+cdef object _float32 = np.dtype(np.float32)
+cdef object _float64 = np.dtype(np.float64)
+
+
+cdef inline nn_dtype dtype_of(ndarray x):
+    return NN_FLOAT32 if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT else NN_FLOAT64
+
+
+cdef inline bint _ready(ndarray x, int type_number):
+    """Of this dtype, native byte order, aligned: a pointer may be taken."""
+    return cnp.PyArray_TYPE(x) == type_number and cnp.PyArray_ISBEHAVED_RO(x)
+
+
+def floating(x, dtype, layer, arg="x"):
+    """`x` as an aligned, native array of `dtype` (float32 or float64), itself where it is one already.
+
+    Floating arrays, lists and data frames are converted. Integer and bool arrays are a TypeError that says
+    how to scale, as is anything that is not numbers.
+    """
+    cdef int type_number = cnp.NPY_FLOAT if dtype is _float32 or dtype == _float32 else cnp.NPY_DOUBLE
+    if type(x) is ndarray and _ready(<ndarray>x, type_number):
+        return x
+    return _convert(x, _float32 if type_number == cnp.NPY_FLOAT else _float64, layer, arg)
+
+
+cdef object _convert(object x, object dtype, str layer, str arg):
+    if x is None:
+        raise TypeError(f"{layer}: {arg} is None, expected an array of {dtype.name}")
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{layer}: {arg} is a masked array ({x.dtype}), expected a plain one: use {arg}.filled(value)")
+    given_dtype = getattr(x, "dtype", None) is not None
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise TypeError(f"{layer}: {arg} cannot be made an array: {error}") from None
+    kind = array.dtype.kind
+    if kind in "iub":
+        if given_dtype or kind == "b":
+            raise TypeError(
+                f"{layer}: {arg} has dtype {array.dtype}, expected {dtype.name}: "
+                + (f"scale it, for example {arg}.astype(np.{dtype.name}) / 255"
+                   if array.dtype.itemsize == 1 else f"convert it, {arg}.astype(np.{dtype.name})")
+            )
+    elif kind != "f" or array.dtype.itemsize not in (4, 8):
+        raise TypeError(f"{layer}: {arg} has dtype {array.dtype}, expected {dtype.name}")
+    return np.require(array, dtype=dtype, requirements=["A", "E"])
+
+
+def row_major(ndarray x not None):
+    """`x` in C order, itself where it is."""
+    if cnp.PyArray_IS_C_CONTIGUOUS(x):
+        return x
+    return np.ascontiguousarray(x)
+
+
+def dense(ndarray x not None):
+    """`x` without gaps in memory, in any order of axes: itself where it is so, else a C-ordered copy."""
+    if cnp.PyArray_IS_C_CONTIGUOUS(x) or _is_channels_last(x):
+        return x
+    return np.ascontiguousarray(x)
+
+
+cdef bint _is_channels_last(ndarray x):
+    """A dense (N, C, H, W) array whose memory is (N, H, W, C)."""
+    if cnp.PyArray_NDIM(x) != 4:
+        return False
+    cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
+    cdef cnp.npy_intp *stride = cnp.PyArray_STRIDES(x)
+    cdef cnp.npy_intp step = cnp.PyArray_ITEMSIZE(x)
+    cdef int axis
+    for axis in (1, 3, 2, 0):
+        # The stride of an axis of one element says nothing.
+        if shape[axis] != 1 and stride[axis] != step:
+            return cnp.PyArray_SIZE(x) == 0
+        step *= shape[axis]
+    return True
+
+
+cdef object empty_like_order(ndarray x):
+    """An uninitialised array of x's shape, dtype and memory order; x is dense."""
+    if cnp.PyArray_IS_C_CONTIGUOUS(x):
+        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    return empty_channels_last(x.shape[0], x.shape[1], x.shape[2], x.shape[3], cnp.PyArray_TYPE(x))
+
+
+cdef object empty_channels_last(int64_t n, int64_t c, int64_t h, int64_t w, int type_number):
+    """An uninitialised (n, c, h, w) array in channels-last memory."""
+    cdef cnp.npy_intp shape[4]
+    shape[0] = n
+    shape[1] = h
+    shape[2] = w
+    shape[3] = c
+    return cnp.PyArray_EMPTY(4, shape, type_number, 0).transpose(0, 3, 1, 2)
+
+
+cdef object same_order(ndarray x, ndarray like):
+    """`x` in the memory order of `like`, which is dense and has its shape: itself where it is so."""
+    cdef bint last = not cnp.PyArray_IS_C_CONTIGUOUS(like)
+    if _is_channels_last(x) if last else cnp.PyArray_IS_C_CONTIGUOUS(x):
+        return x
+    ordered = empty_like_order(like)
+    ordered[...] = x
+    return ordered

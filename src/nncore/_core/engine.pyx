@@ -1,0 +1,29 @@
+# cython: language_level=3, boundscheck=False, cdivision=True
+"""The one extension module that links the engine; each part has its own file.
+
+Functions here check types, dtypes and shapes, take pointers, release the GIL and call the engine. They
+allocate their results; arguments that they change (gradients that are added to) are named so.
+"""
+cimport cython
+cimport numpy as cnp
+from libc.string cimport memset
+from numpy cimport ndarray
+
+from nncore._core.nncore cimport *
+
+import os
+
+import numpy as np
+
+cnp.import_array()
+
+# The element types. A binding is written once over `real` and called as f[float] or f[double].
+ctypedef fused real:
+    float
+    double
+
+include "errors.pxi"
+include "process.pxi"
+include "arrays.pxi"
+include "linear.pxi"
+include "activation.pxi"

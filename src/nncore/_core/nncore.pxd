@@ -1,0 +1,94 @@
+# The engine's public header (csrc/nncore.h), as far as the bindings use it.
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+
+cdef extern from "nncore.h" nogil:
+    ctypedef bint cbool "bool"
+
+    ctypedef enum nn_status:
+        NN_OK
+        NN_TYPE_ERROR
+        NN_VALUE_ERROR
+        NN_INDEX_ERROR
+        NN_MEMORY_ERROR
+        NN_RUNTIME_ERROR
+
+    ctypedef struct nn_error:
+        const char *arg
+        const char *relation
+        int64_t index
+        int64_t got
+        int64_t expected
+
+    ctypedef enum nn_dtype:
+        NN_FLOAT32
+        NN_FLOAT64
+
+    ctypedef enum nn_kind:
+        NN_OP_LINEAR
+        NN_OP_RELU
+
+    int NN_NEEDS_X
+    int NN_NEEDS_Y
+    int NN_NEEDS_SAVED
+    int NN_NEEDS_TARGET
+
+    ctypedef struct nn_window:
+        int64_t kernel[2]
+        int64_t stride[2]
+        int64_t padding[2]
+        int64_t dilation[2]
+        cbool ceil_mode
+
+    ctypedef struct nn_op:
+        nn_kind kind
+        nn_dtype dtype
+        int64_t x[4]
+        int64_t channels
+        int64_t groups
+        nn_window window
+        cbool bias
+        int64_t y[4]
+        int64_t x_count
+        int64_t y_count
+        int64_t saved_bytes
+        int64_t forward_bytes
+        int64_t backward_bytes
+        int64_t flops
+        int needs
+
+    ctypedef struct nn_io:
+        void *y
+        const void *x
+        const void *weight
+        const void *bias
+        const void *target
+        void *saved
+        void *work
+        void *dx
+        void *dweight
+        void *dbias
+        const void *dy
+
+    const char *nn_op_name(nn_kind kind)
+    nn_status nn_op_plan(nn_op *op, nn_error *error)
+    nn_status nn_op_forward(const nn_op *op, const nn_io *io, nn_error *error)
+    nn_status nn_op_backward(const nn_op *op, const nn_io *io, nn_error *error)
+
+    ctypedef enum nn_isa:
+        NN_ISA_BASELINE
+        NN_ISAS
+
+    nn_status nn_isa_select(const char *name, nn_error *error)
+    nn_isa nn_isa_active()
+    const char *nn_isa_name(nn_isa isa)
+    cbool nn_isa_available(nn_isa isa)
+    int nn_kernel_count()
+    const char *nn_kernel_name(int kernel)
+    int nn_threads_get()
+    nn_status nn_threads_set(int threads, nn_error *error)
+    int nn_threads_default()
+    void nn_threads_threshold_set(int64_t work)
+    int64_t nn_threads_threshold_get()
+    int64_t nn_threads_pieces_by_workers()
+    const char *nn_compiler()
