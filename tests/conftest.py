@@ -1,5 +1,7 @@
 """The axes that all tests share (instruction set, dtype, threads), and their random numbers."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -49,3 +51,19 @@ def threads(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240229)
+
+
+# Reasons for which a test may be skipped even where everything is installed (NNCORE_NO_SKIPS=1).
+ALLOWED_SKIPS = ("this CPU has no avx512",)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """In CI a skip is a failure, unless its reason is on the list."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get("NNCORE_NO_SKIPS") and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        if not any(allowed in reason for allowed in ALLOWED_SKIPS):
+            report.outcome = "failed"
+            report.longrepr = f"skipped, but nothing may skip here: {reason}"
