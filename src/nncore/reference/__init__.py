@@ -1,0 +1,50 @@
+"""The engine's mathematics in plain, vectorised NumPy: its definition, test oracle and baseline.
+
+Every operation stands beside its backward. Arrays are float32 or float64, and results keep that
+dtype. ``grad`` is always the gradient of the loss with respect to the operation's output;
+``dx``, ``dweight``, ... are its gradients with respect to the inputs. N is the batch, C channels,
+H x W an image, O outputs, KH x KW a window, OH x OW an output image. A window's sizes are an int or
+a pair (height, width). NaN and inf follow IEEE arithmetic silently, as in the engine: no function
+here raises a NumPy warning.
+"""
+
+from ._activations import (
+    flatten,
+    flatten_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)
+from ._conv2d import conv2d, conv2d_backward
+from ._linear import linear, linear_backward, linear_backward_per_sample
+from ._losses import cross_entropy, cross_entropy_backward, mse, mse_backward
+from ._max_pool2d import max_pool2d, max_pool2d_backward, pool_output_size
+from ._optimizers import adam_step, sgd_step
+
+__all__ = [
+    "adam_step",
+    "conv2d",
+    "conv2d_backward",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "flatten",
+    "flatten_backward",
+    "linear",
+    "linear_backward",
+    "linear_backward_per_sample",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "mse",
+    "mse_backward",
+    "pool_output_size",
+    "relu",
+    "relu_backward",
+    "sgd_step",
+    "sigmoid",
+    "sigmoid_backward",
+    "tanh",
+    "tanh_backward",
+]
