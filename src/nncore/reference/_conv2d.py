@@ -100,10 +100,9 @@ def conv2d_backward(
     rows, columns = _conv_axes(x, weight, stride, padding, dilation, groups)
     n, out, channels, area = len(x), len(weight) // groups, weight.shape[1], weight[0, 0].size
     image = (rows.outputs, columns.outputs)
-    if grad.shape != (n, len(weight), *image):
-        raise ValueError(
-            f"conv2d: grad has shape {grad.shape}, expected {(n, len(weight), *image)}"
-        )
+    shape = (n, len(weight), *image)
+    if grad.shape != shape:
+        raise ValueError(f"conv2d: grad has shape {grad.shape}, expected {shape}")
     gg = grad.reshape(n, groups, out, prod(image))
     wg = weight.reshape(groups, out, channels * area)
 
