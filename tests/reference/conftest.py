@@ -6,16 +6,6 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(20240229)
-
-
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
 @pytest.fixture(scope="session")
 def close():
     """Compare by element, to rounding of the dtype; the dtype and the shape must be equal too."""
