@@ -78,9 +78,14 @@ PYTHON_FILES = sorted(SOURCE.rglob("*.py"))
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_imports_run_one_way(path: Path) -> None:
-    part = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    name = path.relative_to(SOURCE)
+    part = name.parts[0].removesuffix(".py")
     if part == "__init__":
         return  # the public face gathers everything
+    if name == Path("nn/__init__.py"):
+        # The face of nn: losses live a floor above, and people look for them here.
+        assert imports_of(path) <= {"nn", "_core", "losses"}
+        return
     imported = imports_of(path) - {part}
     if part in ALONE:
         assert not imported, f"{path.name} stands alone but imports {sorted(imported)}"

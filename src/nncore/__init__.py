@@ -1,5 +1,19 @@
 """nncore: trains and runs small neural networks on a CPU."""
 
-from nncore._core import engine as _engine
+from nncore import data, nn, optim
+from nncore._core.config import get_num_threads, set_num_threads, show_config
+from nncore.nn.recording import no_record, recording
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "data",
+    "get_num_threads",
+    "nn",
+    "no_record",
+    "optim",
+    "recording",
+    "set_num_threads",
+    "show_config",
+]

@@ -1,0 +1,67 @@
+"""What this process computes with: instruction set, threads, build."""
+
+import platform
+from typing import Any
+
+import numpy as np
+
+from nncore._core import engine
+
+
+def show_config(mode: str = "text") -> dict[str, Any] | None:
+    """Show what nncore computes with.
+
+    Parameters
+    ----------
+    mode : str
+        "text" prints it, "dict" returns it.
+
+    Returns
+    -------
+    dict or None
+        With ``isa`` (in use), ``isa_available``, ``threads``, ``threads_default``, ``compiler``,
+        ``kernels``, ``versions``.
+    """
+    if mode not in ("text", "dict"):
+        raise ValueError(f"show_config: mode must be 'text' or 'dict', got {mode!r}")
+    # Not at the top: this file is loaded on the way to nncore's own names.
+    from nncore import __version__
+
+    config: dict[str, Any] = {
+        "isa": engine.isa_active(),
+        "isa_available": list(engine.isa_available()),
+        "threads": engine.threads_get(),
+        "threads_default": engine.threads_default(),
+        "compiler": engine.compiler(),
+        "kernels": list(engine.kernel_names()),
+        "versions": {
+            "nncore": __version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    if mode == "dict":
+        return config
+    for name, value in config.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{part} {number}" for part, number in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        print(f"{name:<16} {value}")
+    return None
+
+
+def set_num_threads(threads: int) -> None:
+    """Use so many threads, the caller's included; results do not depend on it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `threads` is no integer, or not in 1 to 1024.
+    """
+    engine.threads_set(threads)
+
+
+def get_num_threads() -> int:
+    """How many threads are used; at first as many as CPU affinity and the cgroup quota allow."""
+    return engine.threads_get()

@@ -1,0 +1,71 @@
+"""Checks of the arguments of layers, when a layer is built."""
+
+import operator
+from typing import Any
+
+# The engine's sizes are 64-bit; what fits is checked there, together with the geometry.
+_LARGEST = 2**63 - 1
+
+Pair = tuple[int, int]
+
+
+def integer(layer: str, arg: str, value: Any, least: int) -> int:
+    """`value` as an int of at least `least`, which is 0 or 1."""
+    number = _index(value)
+    if number is None:
+        raise TypeError(f"{layer}: {arg} must be an integer, got {value!r}")
+    _check_range(layer, arg, (number,), least, value)
+    return number
+
+
+def index(layer: str, arg: str, value: Any) -> int:
+    """`value` as an int that may be negative: the number of an axis."""
+    number = _index(value)
+    if number is None:
+        raise TypeError(f"{layer}: {arg} must be an integer, got {value!r}")
+    return number
+
+
+def pair(layer: str, arg: str, value: Any, least: int) -> Pair:
+    """`value`, an integer or two of them (height, width), as a pair of ints of at least `least`."""
+    numbers: tuple[Any, ...]
+    if isinstance(value, (tuple, list)):
+        if len(value) not in (1, 2):
+            raise ValueError(f"{layer}: {arg} must be one or two integers, got {value!r}")
+        numbers = tuple(_index(part) for part in value)
+    else:
+        numbers = (_index(value),)
+    if None in numbers:
+        raise TypeError(f"{layer}: {arg} must be an integer or two of them, got {value!r}")
+    _check_range(layer, arg, numbers, least, value)
+    return numbers[0], numbers[-1]
+
+
+def flag(layer: str, arg: str, value: Any) -> bool:
+    """`value` as a bool."""
+    if isinstance(value, (bool, int)) and value in (0, 1):
+        return bool(value)
+    raise TypeError(f"{layer}: {arg} must be True or False, got {value!r}")
+
+
+def show(value: Pair) -> int | Pair:
+    """A pair as a person would write it: one number where both are the same."""
+    return value[0] if value[0] == value[1] else value
+
+
+def _index(value: Any) -> int | None:
+    # True is an int to Python, and a mistake here.
+    if isinstance(value, bool) or type(value).__name__ == "bool":
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _check_range(layer: str, arg: str, numbers: tuple[int, ...], least: int, value: Any) -> None:
+    if min(numbers) < least:
+        expected = "positive" if least == 1 else f"at least {least}"
+        raise ValueError(f"{layer}: {arg} must be {expected}, got {value!r}")
+    if max(numbers) > _LARGEST:
+        raise ValueError(f"{layer}: {arg} must be below 2**63, got {value!r}")

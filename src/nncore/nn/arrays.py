@@ -1,0 +1,66 @@
+"""Arrays of layers and optimisers: element types, aligned memory, values on their way in."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nncore._core import engine
+
+Array = NDArray[Any]
+
+# A cache line, and the widest vector of any instruction set: columns of one array never share a
+# line with another array, and vector loads never straddle two.
+ALIGNMENT = 64
+
+
+def element_type(dtype: DTypeLike, layer: str) -> np.dtype[Any]:
+    """`dtype` as float32 or float64; anything else is a TypeError that names the layer."""
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        result = None
+    # np.dtype(None) is float64: an argument that was forgotten rather than meant.
+    if dtype is None or result not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise TypeError(f"{layer}: dtype must be float32 or float64, got {dtype!r}")
+    return result.newbyteorder("=")
+
+
+def element_type_of(x: Any) -> np.dtype[Any]:
+    """The element type of `x` where no parameter decides: its own, else float32."""
+    dtype = getattr(x, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize in (4, 8):
+        return dtype.newbyteorder("=")
+    return np.dtype(np.float64 if str(dtype) == "torch.float64" else np.float32)
+
+
+def zeros(shape: tuple[int, ...], dtype: np.dtype[Any], layer: str) -> Array:
+    """A C-ordered array of zeros whose first element stands at a multiple of `ALIGNMENT`.
+
+    Raises
+    ------
+    MemoryError
+        When there is not that much.
+    """
+    size = dtype.itemsize
+    for extent in shape:
+        size *= extent
+    try:
+        if size > np.iinfo(np.intp).max - ALIGNMENT:
+            raise MemoryError
+        # Zeroed pages come from the operating system untouched: an array that is never used costs
+        # nothing.
+        memory = np.zeros(size + ALIGNMENT, dtype=np.uint8)
+    except MemoryError:
+        raise MemoryError(
+            f"{layer}: no memory for an array of shape {shape}, {size} bytes"
+        ) from None
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def value(x: Any, dtype: np.dtype[Any], layer: str, arg: str) -> Array:
+    """`x`, an array, a PyTorch tensor or nested lists of floats, as an array of `dtype`."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+    return engine.floating(x, dtype, layer, arg)

@@ -1,0 +1,385 @@
+"""Module: what all layers, containers and models are.
+
+The mathematics of a layer is a pair of functions that keep no books, `_forward(x) -> (y, saved)`
+and `_backward(saved, grad) -> dx`. Everything else (parameters and their names, modes, records,
+copies) is here and written once.
+"""
+
+import copy
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self, overload
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from nncore._core import engine
+from nncore.nn import hints, init, state, structure
+from nncore.nn.arrays import Array, element_type, element_type_of
+from nncore.nn.parameter import Parameter
+from nncore.nn.recording import records_kept
+from nncore.nn.summary import Row, Summary, summarise
+
+# What changes without a change of structure; set past __setattr__.
+_BOOKS = ("_records", "_dtype_seen")
+
+
+class ParameterIterator(Iterator[Parameter]):
+    """The parameters of a module, one after the other; `named()` gives them with their names.
+
+    Optimisers take the names from it, to say which parameter they complain about.
+    """
+
+    def __init__(self, pairs: Iterator[tuple[str, Parameter]]) -> None:
+        self._pairs = pairs
+
+    def __next__(self) -> Parameter:
+        return next(self._pairs)[1]
+
+    def named(self) -> Iterator[tuple[str, Parameter]]:
+        """The rest of them as (name, parameter)."""
+        return self._pairs
+
+
+class Module:
+    """The base of layers and models.
+
+    Attributes that are `Parameter`s or `Module`s belong to the module; their names make up the
+    keys of `state_dict`. A layer of one's own defines the pair, in NumPy or in whatever computes
+    arrays::
+
+        class Square(nn.Module):
+            def _forward(self, x):
+                return x * x, x              # y, and what backward needs
+
+            def _backward(self, saved, grad):
+                return 2 * saved * grad      # dx; gradients of parameters are added to theirs
+
+    **Records.** In `train()` mode (the default) a call remembers what `backward` needs, in
+    `eval()` mode it does not: such a model remembers nothing and may be used from many threads at
+    once. `nncore.recording` and `nncore.no_record` override. `backward` consumes its record. Only
+    the module that was called keeps a record, not the ones inside it. Inputs are kept by
+    reference: do not change `x` before `backward`; outputs that are kept are returned read-only.
+    """
+
+    training: bool = True
+
+    # ---- the mathematics, defined by each layer
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        """y, and what `_backward` needs."""
+        raise NotImplementedError(
+            f"{type(self).__name__}: define _forward(x) -> (y, saved)"
+            " and _backward(saved, grad) -> dx"
+        )
+
+    def _backward(self, saved: Any, grad: Array) -> Array:
+        """dx; adds the gradients of the parameters to theirs."""
+        raise NotImplementedError(f"{type(self).__name__}: define _backward(saved, grad) -> dx")
+
+    def _forward_only(self, x: Array) -> Array:
+        """y alone, where no backward follows: a layer that can save work by that overrides it."""
+        return self._forward(x)[0]
+
+    def _backward_last(self, saved: Any, grad: Array) -> None:
+        """The gradients of the parameters alone: a layer that can do without dx overrides it."""
+        if self._is_trained():
+            self._backward(saved, grad)
+
+    def _reset(self, seed: int, name: str) -> None:
+        """Initialise the own parameters from the streams of `seed` and the module's `name`."""
+
+    def extra_repr(self) -> str:
+        """What `repr` shows between the brackets."""
+        return ""
+
+    # ---- calling
+
+    def __call__(self, x: Any) -> Array:
+        """The output for the batch `x`, in the model's dtype."""
+        x = self._input(x)
+        keep = records_kept(self, 1 if self.training else 0)
+        if keep == 0:
+            return self._forward_only(x)
+        records = self._records_or_new()
+        # Before the work rather than after it: the old record's arrays are free for the new one.
+        while len(records) >= keep:
+            records.popleft()
+        y, saved = self._forward(x)
+        records.append((saved, y.shape, y.dtype))
+        return y
+
+    def forward(self, x: Any) -> Array:
+        """The same as calling the module."""
+        return self(x)
+
+    @overload
+    def backward(self, grad: Any, input_grad: Literal[True]) -> Array: ...
+    @overload
+    def backward(self, grad: Any, input_grad: bool | None = None) -> Array | None: ...
+    def backward(self, grad: Any, input_grad: bool | None = None) -> Array | None:
+        """Back-propagate: add to the gradients of all parameters, for the last recorded forward.
+
+        Parameters
+        ----------
+        grad : array_like
+            dC/dy, of the shape of the output.
+        input_grad : bool, optional
+            Whether to compute dC/dx. By default a single layer does, as a link in a chain that is
+            called by hand, and a module made of others does not: nobody asks a model for the
+            gradient of its data.
+
+        Returns
+        -------
+        array or None
+            dC/dx, of the shape of x; None without `input_grad`.
+
+        Raises
+        ------
+        RuntimeError
+            There is no record: no forward since the last backward, or it was not recorded.
+        TypeError, ValueError
+            `grad` is not of floating numbers; it has another shape than the output. The record
+            stays.
+        """
+        name = type(self).__name__
+        records = self.__dict__.get("_records")
+        if not records:
+            raise RuntimeError(
+                f"{name}: backward has no recorded forward: call the model first, in train() mode"
+                " or within nncore.recording(model); each record serves one backward"
+            )
+        saved, shape, dtype = records[-1]
+        if grad is None:
+            raise TypeError(
+                f"{name}: grad is None, expected an array of {dtype.name}; where it comes from"
+                " another module, write module.backward(grad, input_grad=True)"
+            )
+        grad = engine.floating(grad, dtype, name, "grad")
+        if grad.shape != shape:
+            raise ValueError(f"{name}: grad has shape {grad.shape}, expected {shape}")
+        records.pop()
+        if input_grad is None:
+            input_grad = next(self.children(), None) is None
+        if input_grad:
+            return self._backward(saved, grad)
+        self._backward_last(saved, grad)
+        return None
+
+    def _input(self, x: Any) -> Array:
+        """`x` in the dtype of the parameters: the one place of conversion, at the root."""
+        return engine.floating(x, self.dtype or element_type_of(x), type(self).__name__, "x")
+
+    def _records_or_new(self) -> "deque[tuple[Any, tuple[int, ...], np.dtype[Any]]]":
+        records = self.__dict__.get("_records")
+        if records is None:
+            records = self.__dict__["_records"] = deque()
+        return records
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """The dtype of the parameters; None where there are none. TypeError when they differ."""
+        seen = self.__dict__.get("_dtype_seen")
+        version = structure.version()
+        if seen is not None and seen[0] == version:
+            found: np.dtype[Any] | None = seen[1]
+            return found
+        named = dict(self.named_parameters())
+        if len({parameter.dtype for parameter in named.values()}) > 1:
+            listed = ", ".join(f"{name} {parameter.dtype}" for name, parameter in named.items())
+            raise TypeError(f"{type(self).__name__}: parameters of different dtypes: {listed}")
+        found = next(iter(named.values())).dtype if named else None
+        self.__dict__["_dtype_seen"] = (version, found)
+        return found
+
+    # ---- what it is made of
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        old = self.__dict__.get(name)
+        if isinstance(old, Parameter) and not (value is None or isinstance(value, Parameter)):
+            raise TypeError(
+                f"{type(self).__name__}: {name} is a Parameter, got {type(value).__name__}:"
+                f" write {name}.data[...] = value"
+            )
+        super().__setattr__(name, value)
+        structure.changed()
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        structure.changed()
+
+    def __getattr__(self, name: str) -> Any:
+        hints.missing(self, name, hints.MODULE)
+
+    def _own(self, kind: type) -> Iterator[tuple[str, Any]]:
+        for name, value in list(self.__dict__.items()):
+            if isinstance(value, kind):
+                yield name, value
+
+    def _paths(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+        """The module and all within it, a shared one as often as it is used."""
+        yield prefix, self
+        for name, child in self._own(Module):
+            yield from child._paths(join(prefix, name))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+        """The module and all within it with their names ("" for itself), each once."""
+        seen = set()
+        for name, module in self._paths(prefix):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def modules(self) -> Iterator["Module"]:
+        """The module and all within it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """The modules directly within it with their names, each once."""
+        seen = set()
+        for name, child in self._own(Module):
+            if id(child) not in seen:
+                seen.add(id(child))
+                yield name, child
+
+    def children(self) -> Iterator["Module"]:
+        """The modules directly within it, each once."""
+        return (child for _, child in self.named_children())
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """All parameters with their names, each once, by the first of its names."""
+        seen = set()
+        for name, module in self.named_modules(prefix):
+            for own, parameter in module._own(Parameter):
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield join(name, own), parameter
+
+    def parameters(self) -> ParameterIterator:
+        """All parameters, each once."""
+        return ParameterIterator(self.named_parameters())
+
+    def _is_trained(self) -> bool:
+        return any(parameter.requires_grad for parameter in self.parameters())
+
+    # ---- modes
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for this and all within: calls are recorded. Returns the module."""
+        for module in self.modules():
+            if module.training != mode:
+                module.training = bool(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Evaluation mode for this and all within: nothing is recorded. Returns the module."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Train (or freeze) all parameters; returns the module."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def freeze(self) -> Self:
+        """Exclude all parameters from training; returns the module."""
+        return self.requires_grad_(False)
+
+    def unfreeze(self) -> Self:
+        """Include all parameters in training; returns the module."""
+        return self.requires_grad_(True)
+
+    def zero_grad(self) -> None:
+        """Fill all gradients with zeros."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    # ---- values
+
+    def reset_parameters(self, seed: int | None = None) -> None:
+        """Initialise all parameters anew.
+
+        Each parameter takes its numbers from a stream of its own, given by `seed` and its name:
+        what it gets does not depend on the other layers. Without a seed the operating system's
+        entropy is used.
+        """
+        seed = init.seed_or_entropy(seed, type(self).__name__)
+        for name, module in self.named_modules():
+            module._reset(seed, name)
+
+    def state_dict(self) -> dict[str, Array]:
+        """All parameters by name, as copies: a snapshot, which training does not change.
+
+        The names are PyTorch's. (PyTorch's `state_dict` refers to the live values instead.)
+        """
+        return state.state_dict(self)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> state.LoadResult:
+        """Copy values into the parameters, by name; all or nothing.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array_like
+            NumPy arrays or PyTorch tensors, of any floating dtype that converts.
+        strict : bool
+            Whether every name must be there and no other.
+
+        Returns
+        -------
+        LoadResult
+            `missing_keys`, `unexpected_keys`: empty when strict.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Names are missing or unexpected (when strict), shapes differ, values are no floating
+            numbers: the message lists all of them, and nothing has been changed.
+        """
+        return state.load_state_dict(self, state_dict, strict)
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """A new model of dtype float32 or float64 with the same values; its gradients are zero."""
+        wanted = element_type(dtype, type(self).__name__)
+        # deepcopy takes from the memo what it would otherwise copy.
+        memo: dict[int, Any] = {}
+        for parameter in self.parameters():
+            memo[id(parameter)] = Parameter(parameter.data, parameter.requires_grad, dtype=wanted)
+        return copy.deepcopy(self, memo)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in _BOOKS}
+
+    # ---- showing
+
+    def summary(self, input_shape: tuple[int, ...]) -> Summary:
+        """A table of the layers: output shape, parameters, multiply-adds of one sample's forward.
+
+        `input_shape` is that of one sample, for example ``(1, 28, 28)``.
+        """
+        return summarise(self, input_shape)
+
+    def _rows(self, name: str, x: Array) -> tuple[list[Row], Array]:
+        """The rows of `summary` and the output, for an empty batch `x`."""
+        y = self._forward_only(x)
+        work = self._multiply_adds(x.shape[1:], y.shape[1:])
+        return [Row(name, type(self).__name__, y.shape[1:], self, work)], y
+
+    def _multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        """Multiply-adds of the forward of one sample."""
+        return 0
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = [
+            f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self._own(Module)
+        ]
+        if not lines:
+            return f"{type(self).__name__}({extra})"
+        return f"{type(self).__name__}({extra}\n" + "\n".join(lines) + "\n)"
+
+
+def join(prefix: str, name: str) -> str:
+    """The name of a part: "body", "weight" -> "body.weight"."""
+    return f"{prefix}.{name}" if prefix else name

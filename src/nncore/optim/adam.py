@@ -1,0 +1,89 @@
+"""Adam and AdamW."""
+
+from typing import Any
+
+from nncore.optim.checks import betas, number
+from nncore.optim.optimizer import Group, Optimizer
+
+
+class Adam(Optimizer):
+    """Adam: steps scaled by running means of each weight's gradient and of its square.
+
+    With g = dC/dw + weight_decay w and t counting steps from 1: m <- b1 m + (1 - b1) g;
+    v <- b2 v + (1 - b2) g^2; w <- w - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps).
+
+    Parameters
+    ----------
+    params : iterable of Parameter, of (name, Parameter), or of parameter groups
+        What to train; names appear in messages, ``model.parameters()`` knows them.
+    lr : float
+        Learning rate.
+    betas : (float, float)
+        b1 and b2, in [0, 1).
+    eps : float
+        Keeps the denominator from zero.
+    weight_decay : float
+        See above.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A number is out of range, `params` is empty or holds something else.
+
+    Notes ----- Rules and names are PyTorch's. Source: Kingma and Ba, "Adam: a method for
+    stochastic optimization" (2015).
+    """
+
+    _kind = "adam"
+    _state_names = ("exp_avg", "exp_avg_sq")
+    _decoupled = False
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, defaults)
+
+    def _check(self, group: Group) -> None:
+        for name in ("lr", "eps", "weight_decay"):
+            number(self._name, name, group[name])
+        betas(self._name, group["betas"])
+
+    def _hyper(self, group: Group) -> dict[str, Any]:
+        beta1, beta2 = group["betas"]
+        return {
+            "lr": float(group["lr"]),
+            "beta1": float(beta1),
+            "beta2": float(beta2),
+            "eps": float(group["eps"]),
+            "weight_decay": float(group["weight_decay"]),
+            "decoupled": self._decoupled,
+        }
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: w <- w - lr weight_decay w, then the step by dC/dw alone.
+
+    Parameters and errors are those of `Adam`; the default of `weight_decay` is PyTorch's for AdamW.
+
+    Notes
+    -----
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)

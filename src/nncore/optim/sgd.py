@@ -1,0 +1,79 @@
+"""Stochastic gradient descent."""
+
+from typing import Any
+
+from nncore.optim.checks import number
+from nncore.optim.optimizer import Group, Optimizer
+
+
+class SGD(Optimizer):
+    """Gradient descent: w <- w - lr g, with momentum, Nesterov's form of it, and weight decay.
+
+    With g = dC/dw + weight_decay w: without momentum w <- w - lr g. With momentum m the buffer b
+    is g at the first step and m b + (1 - dampening) g afterwards, and w <- w - lr b; Nesterov's
+    takes g + m b in place of b.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, of (name, Parameter), or of parameter groups
+        What to train; names appear in messages, ``model.parameters()`` knows them.
+    lr : float
+        Learning rate.
+    momentum, dampening, weight_decay : float
+        See above; weight decay is scaled by the learning rate with the gradient.
+    nesterov : bool
+        Needs momentum, and no dampening.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A number is negative or not finite, `params` is empty or holds something else.
+
+    Notes ----- Rules and names are PyTorch's. Source: Sutskever et al., "On the importance of
+    initialization and momentum in deep learning" (2013).
+    """
+
+    _kind = "sgd"
+    _state_names = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        }
+        super().__init__(params, defaults)
+
+    def _check(self, group: Group) -> None:
+        momentum, dampening = (
+            number("SGD", name, group[name]) for name in ("momentum", "dampening")
+        )
+        number("SGD", "lr", group["lr"])
+        number("SGD", "weight_decay", group["weight_decay"])
+        if group["nesterov"] and (momentum == 0 or dampening != 0):
+            raise ValueError(
+                "SGD: nesterov needs momentum and no dampening,"
+                f" got momentum={momentum:g}, dampening={dampening:g}"
+            )
+
+    def _hyper(self, group: Group) -> dict[str, Any]:
+        return {
+            "lr": float(group["lr"]),
+            "momentum": float(group["momentum"]),
+            "dampening": float(group["dampening"]),
+            "weight_decay": float(group["weight_decay"]),
+            "nesterov": bool(group["nesterov"]),
+        }
+
+    def _state_count(self, group: Group) -> int:
+        return 1 if group["momentum"] else 0
