@@ -47,28 +47,53 @@ typedef struct gemm_tile {
     bool accumulate;   /* start from c itself */
 } gemm_tile;
 
+/* A tile of whole vectors. */
 NN_INLINE void gemm_tile_rows(const gemm_tile *t, int rows) {
+    REAL *const c = t->c;
+    const int64_t ldc = t->ldc;
     vec acc[GEMM_ROWS][GEMM_VECS];
-    _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) {
+    if (t->accumulate) {
+        _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
+            _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) acc[i][v] = vload(c + i * ldc + v * VL);
+        /* The rows of the tile below: their lines arrive while this one computes. */
+        _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) __builtin_prefetch(c + (rows + i) * ldc, 1);
+    } else {
         _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) {
-            const int64_t rest = nn_max(0, nn_min(t->cols - v * VL, VL));
-            if (!t->accumulate) acc[i][v] = t->start ? vload(t->start + v * VL) : vset(0);
-            else if (rest == VL) acc[i][v] = vload(t->c + i * t->ldc + v * VL);
-            else acc[i][v] = vload_some(t->c + i * t->ldc + v * VL, rest);
+            const vec start = t->start ? vload(t->start + v * VL) : vset(0);
+            _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) acc[i][v] = start;
         }
     }
     gemm_accumulate(acc, rows, t->a, t->row, t->step, t->b, t->ldb, t->k);
-    _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) {
-        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) {
-            const int64_t rest = nn_max(0, nn_min(t->cols - v * VL, VL));
-            if (rest == VL) vstore(t->c + i * t->ldc + v * VL, acc[i][v]);
-            else vstore_some(t->c + i * t->ldc + v * VL, acc[i][v], rest);
-        }
-    }
+    _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
+        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) vstore(c + i * ldc + v * VL, acc[i][v]);
+}
+
+static inline void gemm_run_tile(const gemm_tile *t, int64_t rows);
+
+/* A tile at the right edge: computed whole beside c, of which only its columns are read and written. */
+static void gemm_edge_tile(const gemm_tile *t, int64_t rows) {
+    REAL whole[GEMM_ROWS * GEMM_COLS];
+    gemm_tile inner = *t;
+    inner.c = whole;
+    inner.ldc = inner.cols = GEMM_COLS;
+    if (t->accumulate)
+        for (int64_t i = 0; i < rows; i++)
+            for (int v = 0; v < GEMM_VECS; v++)
+                vstore(whole + i * GEMM_COLS + v * VL,
+                       vload_some(t->c + i * t->ldc + v * VL, nn_max(0, nn_min(t->cols - v * VL, VL))));
+    gemm_run_tile(&inner, rows);
+    for (int64_t i = 0; i < rows; i++)
+        for (int v = 0; v < GEMM_VECS; v++)
+            vstore_some(t->c + i * t->ldc + v * VL, vload(whole + i * GEMM_COLS + v * VL),
+                        nn_max(0, nn_min(t->cols - v * VL, VL)));
 }
 
 /* `rows` of t, 1 to GEMM_ROWS: one compiled tile for each height. */
 static inline void gemm_run_tile(const gemm_tile *t, int64_t rows) {
+    if (t->cols < GEMM_COLS) {
+        gemm_edge_tile(t, rows);
+        return;
+    }
     switch (rows) {
     case 6: gemm_tile_rows(t, 6); break;
     case 5: gemm_tile_rows(t, 5); break;
@@ -87,14 +112,6 @@ static inline void gemm_run_panel(gemm_tile t, int64_t m) {
         t.c += rows * t.ldc;
         t.a += rows * t.row;
         m -= rows;
-    }
-}
-
-/* panel (k, GEMM_COLS) = b (k, cols), columns beyond cols zero. b[p * row + j * step]: any strides. */
-static inline void gemm_pack_panel(REAL *panel, const REAL *b, int64_t row, int64_t step, int64_t k, int64_t cols) {
-    for (int64_t p = 0; p < k; p++) {
-        for (int64_t j = 0; j < cols; j++) panel[p * GEMM_COLS + j] = b[p * row + j * step];
-        for (int64_t j = cols; j < GEMM_COLS; j++) panel[p * GEMM_COLS + j] = 0;
     }
 }
 

@@ -1,5 +1,6 @@
 /*
- * linear.h: arguments of the three products of a fully connected layer.
+ * linear.h: arguments of the three products of a fully connected layer, and what the operation that chooses
+ * among their kernels must know of them.
  */
 #ifndef NN_KERNELS_LINEAR_H
 #define NN_KERNELS_LINEAR_H
@@ -15,10 +16,14 @@ typedef struct nn_linear_args {
     const void *weight; /* (out, in) */
     const void *bias;   /* (out) or NULL */
     const void *dy;     /* (n, out) */
+    void *packed;       /* x^T in panels (forward_swapped): written by pack_input */
     int64_t n, in, out;
 } nn_linear_args;
 
-/* Forward and backward_data: columns of y or dx a piece; backward_weight: rows of dweight a piece. */
-enum { NN_LINEAR_PIECE = 96 };
+enum {
+    NN_LINEAR_PIECE = 96,        /* columns of y, of dx a piece: a multiple of every tile's width */
+    NN_LINEAR_WEIGHT_PIECE = 48, /* rows of dweight a piece: 8 tiles, whose dy^T fits the first-level cache */
+    NN_LINEAR_PACK_PIECE = 64,   /* rows of x a piece of packing: a multiple of every panel's width */
+};
 
 #endif

@@ -8,6 +8,29 @@
 #include "../runtime/runtime.h"
 #include "op.h"
 
+/* ---- which kernel ------------------------------------------------------------------------------------ */
+
+/*
+ * By shape alone, so that bits depend on nothing else.
+ *
+ * - Few samples or few features: a tile of 6 x 16 outputs would be mostly empty, so vectors run along `in`.
+ * - Long rows and a batch that fills tiles: packing weight^T (out x in) would cost a fifth of the work, so the
+ *   roles are swapped and the smaller x^T is packed, once. Short rows do not pay for the transposed store.
+ * - Else panels of weight^T are packed as they come.
+ */
+static nn_kernel_id forward_kernel(int64_t n, int64_t in, int64_t out) {
+    if (n <= 4 || out <= 4) return NN_KERNEL_linear_forward_dot;
+    if (in >= 128 && n >= 16 && out >= n / 2) return NN_KERNEL_linear_forward_swapped;
+    return NN_KERNEL_linear_forward;
+}
+
+/* Small batches do so little per element of dweight that it must pass through registers just once, in order. */
+static nn_kernel_id weight_kernel(int64_t n) {
+    return n <= 8 ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
+}
+
+/* ---- the operation ----------------------------------------------------------------------------------- */
+
 static nn_status plan(nn_op *op, nn_error *error) {
     if (op->channels < 0)
         return nn_fail(error, NN_VALUE_ERROR, "out_features", -1, op->channels, "at least", 0);
@@ -17,18 +40,26 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->y_count = nn_size_mul(n, out);
     const int64_t weight_bytes = nn_size_mul(nn_size_mul(in, out), 8);
     const int64_t flops = nn_size_mul(nn_size_mul(op->x_count, out), 2);
-    if (op->x_count < 0 || op->y_count < 0 || weight_bytes < 0 || flops < 0)
+    /* Room for x^T in whole panels, kept for every batch: a smaller one may choose what a larger does not. */
+    const int64_t panels = nn_size_add(n, NN_LINEAR_PACK_PIECE - 1) / NN_LINEAR_PACK_PIECE * NN_LINEAR_PACK_PIECE;
+    const int64_t packed = nn_size_mul(nn_size_mul(panels, in), nn_dtype_bytes(op->dtype));
+    if (op->x_count < 0 || op->y_count < 0 || weight_bytes < 0 || flops < 0 || packed < 0)
         return nn_fail(error, NN_MEMORY_ERROR, "x", -1, n, "small enough to count in", INT64_MAX);
     op->flops = flops;
+    op->forward_bytes = packed;
     op->needs = NN_NEEDS_X;
     return NN_OK;
 }
 
 static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
     (void)error;
-    nn_linear_args args = {.y = io->y, .x = io->x, .weight = io->weight, .bias = io->bias,
+    nn_linear_args args = {.y = io->y, .x = io->x, .weight = io->weight, .bias = io->bias, .packed = io->work,
                            .n = op->x[0], .in = op->x[1], .out = op->channels};
-    nn_parallel(nn_kernel(NN_KERNEL_linear_forward, op->dtype), &args, args.out, NN_LINEAR_PIECE, op->flops);
+    const nn_kernel_id id = forward_kernel(args.n, args.in, args.out);
+    if (id == NN_KERNEL_linear_forward_swapped)
+        nn_parallel(nn_kernel(NN_KERNEL_linear_pack_input, op->dtype), &args, args.n, NN_LINEAR_PACK_PIECE,
+                    op->x_count);
+    nn_parallel(nn_kernel(id, op->dtype), &args, args.out, NN_LINEAR_PIECE, op->flops);
     return NN_OK;
 }
 
@@ -37,9 +68,8 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     nn_linear_args args = {.dx = io->dx, .dweight = io->dweight, .dbias = io->dbias, .x = io->x,
                            .weight = io->weight, .dy = io->dy,
                            .n = op->x[0], .in = op->x[1], .out = op->channels};
-    if (io->dweight || io->dbias)
-        nn_parallel(nn_kernel(NN_KERNEL_linear_backward_weight, op->dtype), &args, args.out, NN_LINEAR_PIECE,
-                    op->flops);
+    if (args.n > 0 && (io->dweight || io->dbias))
+        nn_parallel(nn_kernel(weight_kernel(args.n), op->dtype), &args, args.out, NN_LINEAR_WEIGHT_PIECE, op->flops);
     if (io->dx)
         nn_parallel(nn_kernel(NN_KERNEL_linear_backward_data, op->dtype), &args, args.in, NN_LINEAR_PIECE,
                     op->flops);

@@ -1,0 +1,140 @@
+/*
+ * linear forward: y (n, out) = x (n, in) weight^T (in, out) + bias (out), in three forms.
+ *
+ *     linear_forward          columns of y across the tile: panels of weight^T packed as they are needed
+ *     linear_forward_swapped  y^T = weight x^T: x^T packed once, weight read in place, tiles stored transposed
+ *     linear_forward_dot      rows of x times rows of weight along k: few rows or few columns
+ *
+ * begin and end count columns of y; for linear_pack_input rows of x.
+ */
+#include "template.h"
+
+#include "gemm.h"
+#include "gemm_pack.h"
+#include "linear.h"
+
+NN_DEFINE_KERNEL(linear_forward) {
+    const nn_linear_args *l = args;
+    const REAL *weight = l->weight, *bias = l->bias;
+    REAL panel[GEMM_DEPTH * GEMM_COLS];
+    REAL start[GEMM_COLS] = {0};
+    for (int64_t j = begin; j < end; j += GEMM_COLS) {
+        const int64_t cols = nn_min(GEMM_COLS, end - j);
+        gemm_tile tile = {.c = (REAL *)l->y + j, .ldc = l->out, .row = l->in, .step = 1, .b = panel,
+                          .ldb = GEMM_COLS, .cols = cols};
+        if (bias) {
+            for (int64_t i = 0; i < cols; i++) start[i] = bias[j + i];
+            tile.start = start;
+        }
+        int64_t p = 0;
+        do { /* once also for in = 0: y is the bias */
+            tile.k = nn_min(GEMM_DEPTH, l->in - p);
+            tile.a = (const REAL *)l->x + p;
+            gemm_pack_transposed(panel, weight + j * l->in + p, l->in, tile.k, cols);
+            gemm_run_panel(tile, l->n);
+            tile.accumulate = true;
+            p += tile.k;
+        } while (p < l->in);
+    }
+}
+
+/* ---- swapped roles ----------------------------------------------------------------------------------- */
+
+NN_DEFINE_KERNEL(linear_pack_input) {
+    const nn_linear_args *l = args;
+    for (int64_t i = begin; i < end; i += GEMM_COLS)
+        gemm_pack_transposed((REAL *)l->packed + i * l->in, (const REAL *)l->x + i * l->in, l->in, l->in,
+                             nn_min(GEMM_COLS, end - i));
+}
+
+/* y (cols samples, rows features from j) = transpose of rows of weight times a panel of x^T. */
+NN_INLINE void swapped_tile(const nn_linear_args *l, int64_t j, int rows, const REAL *panel, REAL *y, int64_t cols) {
+    const REAL *bias = l->bias;
+    vec acc[GEMM_ROWS][GEMM_VECS];
+    _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
+        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) acc[i][v] = vset(bias ? bias[j + i] : 0);
+    gemm_accumulate(acc, rows, (const REAL *)l->weight + j * l->in, l->in, 1, panel, GEMM_COLS, l->in);
+    /* A column of the tile is `rows` neighbours in y. */
+    REAL tile[GEMM_ROWS][GEMM_COLS];
+    _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
+        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) vstore(tile[i] + v * VL, acc[i][v]);
+    for (int64_t s = 0; s < cols; s++)
+        _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) y[s * l->out + j + i] = tile[i][s];
+}
+
+NN_DEFINE_KERNEL(linear_forward_swapped) {
+    const nn_linear_args *l = args;
+    for (int64_t s = 0; s < l->n; s += GEMM_COLS) {
+        const int64_t cols = nn_min(GEMM_COLS, l->n - s);
+        const REAL *panel = (const REAL *)l->packed + s * l->in;
+        REAL *y = (REAL *)l->y + s * l->out;
+        for (int64_t j = begin; j < end; j += GEMM_ROWS) {
+            switch (nn_min(GEMM_ROWS, end - j)) {
+            case 6: swapped_tile(l, j, 6, panel, y, cols); break;
+            case 5: swapped_tile(l, j, 5, panel, y, cols); break;
+            case 4: swapped_tile(l, j, 4, panel, y, cols); break;
+            case 3: swapped_tile(l, j, 3, panel, y, cols); break;
+            case 2: swapped_tile(l, j, 2, panel, y, cols); break;
+            default: swapped_tile(l, j, 1, panel, y, cols); break;
+            }
+        }
+    }
+}
+
+/* ---- dot products ------------------------------------------------------------------------------------ */
+
+enum { DOT_FEATURES = 4, DOT_SAMPLES = 2, DOTS = DOT_FEATURES * DOT_SAMPLES };
+
+/*
+ * dot[f * DOT_SAMPLES + s] = weight row f . x row s, along k in vectors. Rows that do not exist are given as
+ * the last one that does.
+ */
+NN_INLINE void dot_tile(REAL dot[DOTS], const REAL *const weight[DOT_FEATURES], const REAL *const x[DOT_SAMPLES],
+                        int64_t k) {
+    vec acc[DOTS];
+    _Pragma("GCC unroll 8") for (int i = 0; i < DOTS; i++) acc[i] = vset(0);
+    int64_t p = 0;
+    for (; p + VL <= k; p += VL) {
+        _Pragma("GCC unroll 8") for (int f = 0; f < DOT_FEATURES; f++) {
+            const vec w = vload(weight[f] + p);
+            _Pragma("GCC unroll 8") for (int s = 0; s < DOT_SAMPLES; s++)
+                acc[f * DOT_SAMPLES + s] = vfma(w, vload(x[s] + p), acc[f * DOT_SAMPLES + s]);
+        }
+    }
+    if (p < k)
+        _Pragma("GCC unroll 8") for (int f = 0; f < DOT_FEATURES; f++) {
+            const vec w = vload_some(weight[f] + p, k - p);
+            _Pragma("GCC unroll 8") for (int s = 0; s < DOT_SAMPLES; s++)
+                acc[f * DOT_SAMPLES + s] = vfma(w, vload_some(x[s] + p, k - p), acc[f * DOT_SAMPLES + s]);
+        }
+    /* The sums of VL accumulators at once: transposed, lane i holds the parts of accumulator i. */
+    for (int g = 0; g < DOTS; g += VL) {
+        vec part[VL];
+        _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) part[i] = g + i < DOTS ? acc[(g + i) % DOTS] : vset(0);
+        vtranspose(part);
+        for (int width = VL / 2; width > 0; width /= 2)
+            for (int i = 0; i < width; i++) part[i] += part[i + width];
+        vstore_some(dot + g, part[0], nn_min(VL, DOTS - g));
+    }
+}
+
+NN_DEFINE_KERNEL(linear_forward_dot) {
+    const nn_linear_args *l = args;
+    const REAL *bias = l->bias;
+    REAL *y = l->y;
+    for (int64_t j = begin; j < end; j += DOT_FEATURES) {
+        const REAL *weight[DOT_FEATURES], *x[DOT_SAMPLES];
+        const int64_t features = nn_min(DOT_FEATURES, end - j);
+        for (int f = 0; f < DOT_FEATURES; f++)
+            weight[f] = (const REAL *)l->weight + (j + nn_min(f, features - 1)) * l->in;
+        for (int64_t i = 0; i < l->n; i += DOT_SAMPLES) {
+            const int64_t samples = nn_min(DOT_SAMPLES, l->n - i);
+            for (int s = 0; s < DOT_SAMPLES; s++) x[s] = (const REAL *)l->x + (i + nn_min(s, samples - 1)) * l->in;
+            REAL dot[DOTS];
+            dot_tile(dot, weight, x, l->in);
+            for (int64_t s = 0; s < samples; s++)
+                for (int64_t f = 0; f < features; f++)
+                    y[(i + s) * l->out + j + f] = dot[f * DOT_SAMPLES + s] + (bias ? bias[j + f] : 0);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+/*
+ * vtranspose.h: the transpose of a square of VL x VL elements in registers.
+ *
+ * Stage d swaps the off-diagonal d x d squares of every 2d x 2d square; the stages 1, 2, 4, ... up to VL / 2
+ * together transpose.
+ */
+#ifndef NN_KERNELS_VTRANSPOSE_H
+#define NN_KERNELS_VTRANSPOSE_H
+
+#define NN_LANES (VEC_BYTES * 8 / NN_BITS) /* VL, for the preprocessor */
+
+/* Source of lane k of the upper and the lower vector of a pair: 0 to VL-1 in the one, VL and on in the other. */
+#define NN_UPPER(k, d) ((k) & (d) ? NN_LANES + (k) - (d) : (k))
+#define NN_LOWER(k, d) ((k) & (d) ? NN_LANES + (k) : (k) + (d))
+#define NN_EACH2(f, k, d) f(k, d), f((k) + 1, d)
+#define NN_EACH4(f, k, d) NN_EACH2(f, k, d), NN_EACH2(f, (k) + 2, d)
+#define NN_EACH8(f, k, d) NN_EACH4(f, k, d), NN_EACH4(f, (k) + 4, d)
+#define NN_EACH16(f, k, d) NN_EACH8(f, k, d), NN_EACH8(f, (k) + 8, d)
+#if NN_LANES == 2
+#define NN_EACH(f, d) NN_EACH2(f, 0, d)
+#elif NN_LANES == 4
+#define NN_EACH(f, d) NN_EACH4(f, 0, d)
+#elif NN_LANES == 8
+#define NN_EACH(f, d) NN_EACH8(f, 0, d)
+#else
+#define NN_EACH(f, d) NN_EACH16(f, 0, d)
+#endif
+
+#define NN_TRANSPOSE_STAGE(t, d)                                                     \
+    _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) if (!(i & (d))) {          \
+        const vec upper = t[i], lower = t[i + (d)];                                  \
+        t[i] = __builtin_shufflevector(upper, lower, NN_EACH(NN_UPPER, d));          \
+        t[i + (d)] = __builtin_shufflevector(upper, lower, NN_EACH(NN_LOWER, d));    \
+    }
+
+/* Lane j of vector i becomes lane i of vector j. */
+NN_INLINE void vtranspose(vec t[VL]) {
+    NN_TRANSPOSE_STAGE(t, 1)
+#if NN_LANES > 2
+    NN_TRANSPOSE_STAGE(t, 2)
+#endif
+#if NN_LANES > 4
+    NN_TRANSPOSE_STAGE(t, 4)
+#endif
+#if NN_LANES > 8
+    NN_TRANSPOSE_STAGE(t, 8)
+#endif
+}
+
+#endif
