@@ -1,4 +1,4 @@
-"""The rules of the house, as tests: what may import what, who may allocate, how long a file may be."""
+"""The rules of the house, as tests: imports, allocation, threads, lengths of files."""
 
 from __future__ import annotations
 
@@ -56,11 +56,17 @@ def part_of(module: str) -> str:
 def imports_of(path: Path) -> set[str]:
     """Parts of nncore that a file imports, at any depth of the file."""
     module = ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
-    package = module.removesuffix(".__init__") if path.name == "__init__.py" else module.rpartition(".")[0]
+    package = (
+        module.removesuffix(".__init__")
+        if path.name == "__init__.py"
+        else module.rpartition(".")[0]
+    )
     parts: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            parts |= {part_of(alias.name) for alias in node.names if alias.name.startswith("nncore.")}
+            parts |= {
+                part_of(alias.name) for alias in node.names if alias.name.startswith("nncore.")
+            }
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
@@ -135,10 +141,21 @@ def test_who_may_allocate_and_start_threads(path: Path) -> None:
         assert not re.search(r"\b(malloc|calloc|realloc|aligned_alloc|free)\s*\(", code), path
         assert not re.search(r"pthread|threads\.h|stdatomic", raw), path
     if part not in {"runtime", "step"}:
-        assert not re.search(r"\bnn_(alloc|free)\s*\(", code), f"{path}: memory comes from the caller"
+        assert not re.search(r"\bnn_(alloc|free)\s*\(", code), (
+            f"{path}: memory comes from the caller"
+        )
     if part == "kernels":
         included = re.findall(r'#include\s+[<"]([^>"]+)[>"]', raw)
-        allowed = {"immintrin.h", "arm_neon.h", "math.h", "float.h", "stdbool.h", "stddef.h", "stdint.h", "string.h"}
+        allowed = {
+            "immintrin.h",
+            "arm_neon.h",
+            "math.h",
+            "float.h",
+            "stdbool.h",
+            "stddef.h",
+            "stdint.h",
+            "string.h",
+        }
         outside = {name for name in included if "/" in name or name not in allowed} - {
             local.name for local in (ENGINE / "kernels").iterdir()
         }
@@ -146,7 +163,7 @@ def test_who_may_allocate_and_start_threads(path: Path) -> None:
     floors = ["kernels", "runtime", "ops", "step"]
     if part in floors:
         above = floors[floors.index(part) + 1 :]
-        # runtime and ops know each other's headers: an operation runs kernels, the table reports errors.
+        # runtime and ops know each other: an operation runs kernels, the table reports errors.
         above = [name for name in above if not (part == "runtime" and name == "ops")]
         for name in above:
             assert f'"../{name}/' not in raw, f"{path} includes {name}"
@@ -175,8 +192,12 @@ def test_no_large_file_and_nothing_generated() -> None:
 
 
 def test_no_fast_math_anywhere() -> None:
-    flags = re.compile(r"-f(fast-math|unsafe-math|associative-math|reciprocal-math|finite-math)|-Ofast")
-    for path in tracked("CMakeLists.txt", "*CMakeLists.txt", "*.cmake", "pyproject.toml", "tools/*"):
+    flags = re.compile(
+        r"-f(fast-math|unsafe-math|associative-math|reciprocal-math|finite-math)|-Ofast"
+    )
+    for path in tracked(
+        "CMakeLists.txt", "*CMakeLists.txt", "*.cmake", "pyproject.toml", "tools/*"
+    ):
         assert not flags.search(path.read_text()), path
 
 

@@ -103,3 +103,11 @@ cdef object same_order(ndarray x, ndarray like):
     ordered = empty_like_order(like)
     ordered[...] = x
     return ordered
+
+
+cdef object _no_workspace = np.empty(0, np.uint8)
+
+
+cdef ndarray workspace(int64_t bytes):
+    """Scratch memory for one run of an operation."""
+    return _no_workspace if bytes == 0 else np.empty(bytes, np.uint8)

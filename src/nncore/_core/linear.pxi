@@ -29,6 +29,8 @@ cdef int _linear_forward(real[:, ::1] y, const real[:, ::1] x, const real[:, ::1
     io.weight = &weight[0, 0]
     if bias is not None:
         io.bias = &bias[0]
+    cdef ndarray work = workspace(op.forward_bytes)
+    io.work = cnp.PyArray_DATA(work)
     with nogil:
         status = nn_op_forward(&op, &io, &error)
     return check(status, &error, layer)
