@@ -100,7 +100,7 @@ typedef struct nn_io {
 
     void *dx;
     void *dweight, *dbias;
-    const void *dy; /* losses: one element, the factor on their gradient; NULL means 1 */
+    const void *dy; /* losses: ONE double, the factor on their gradient; NULL means 1 */
 } nn_io;
 
 const char *nn_op_name(nn_kind kind);

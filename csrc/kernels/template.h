@@ -2,7 +2,7 @@
  * template.h: opens every kernel template (*.tmpl.c). The build compiles each template once per instruction
  * set and dtype, with NN_ISA (baseline, avx2, avx512) and NN_BITS (32, 64) defined on the command line.
  *
- * Gives: REAL, INT (signed integer as wide), NN_DEFINE_KERNEL(name), and the vectors of vec.h.
+ * Gives: REAL, INT and UINT (integers as wide), NN_DEFINE_KERNEL(name), and the vectors of vec.h.
  */
 #ifndef NN_TEMPLATE_H
 #define NN_TEMPLATE_H
@@ -16,11 +16,13 @@
 #if NN_BITS == 32
 #define REAL float
 #define INT int32_t
+#define UINT uint32_t
 #define NN_DTYPE_NAME f32
 #define R(x) x##f /* a literal of the element type: R(0.5) */
 #elif NN_BITS == 64
 #define REAL double
 #define INT int64_t
+#define UINT uint64_t
 #define NN_DTYPE_NAME f64
 #define R(x) x
 #else

@@ -35,6 +35,7 @@ enum { VL = VEC_BYTES / (NN_BITS / 8) };
 
 typedef REAL vec __attribute__((vector_size(VEC_BYTES)));
 typedef INT ivec __attribute__((vector_size(VEC_BYTES)));
+typedef UINT uvec __attribute__((vector_size(VEC_BYTES)));
 typedef REAL vec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8), may_alias));
 typedef INT ivec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8), may_alias));
 

@@ -31,6 +31,9 @@ int64_t nn_size_product(const int64_t *sizes, int rank);
 
 int64_t nn_dtype_bytes(nn_dtype dtype);
 
+/* What nn_parallel calls work: flops or bytes touched, whichever is more. */
+static inline int64_t nn_work(int64_t flops, int64_t bytes) { return flops > bytes ? flops : bytes; }
+
 /*
  * Output size of a window along one axis (Conv2d, pooling): checks every argument, refuses overflow.
  * axis 0 is height, 1 is width. Sets *out. `pooling` adds the rules of pooling: padding at most half the

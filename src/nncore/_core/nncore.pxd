@@ -27,6 +27,8 @@ cdef extern from "nncore.h" nogil:
     ctypedef enum nn_kind:
         NN_OP_LINEAR
         NN_OP_RELU
+        NN_OP_CROSS_ENTROPY
+        NN_OP_MSE
 
     int NN_NEEDS_X
     int NN_NEEDS_Y

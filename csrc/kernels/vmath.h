@@ -1,0 +1,143 @@
+/*
+ * vmath.h: exp, log, sigmoid, tanh on vectors, for both element types.
+ *
+ * Each is a polynomial on a reduced argument, every lane through the same arithmetic: no branches, no tables.
+ * Bounds over every input of the type, in units in the last place of the result (csrc/tests/test_vmath.c):
+ * exp and log 1.5, sigmoid and tanh 2.5. Results too small for a normal number are right too, and infinities
+ * and NaN come out as the limits say.
+ */
+#ifndef NN_KERNELS_VMATH_H
+#define NN_KERNELS_VMATH_H
+
+
+/* What differs between the types. Polynomials are minimax fits in rising powers. */
+#if NN_BITS == 32
+enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
+#define MATH_ROUNDER 0x1.8p23f     /* added and taken away again: rounds to an integer */
+#define MATH_EXP_LOW (-104.0f)     /* exp rounds to 0 from here down, */
+#define MATH_EXP_HIGH 89.0f        /* and to infinity from here up */
+#define MATH_TANH_ONE 10.0f        /* tanh rounds to 1 from here up */
+#define MATH_LN2_HIGH 0x1.63p-1f   /* short, so that a product with an exponent is exact without FMA */
+#define MATH_LN2_LOW (-0x1.bd0106p-13f)
+#define MATH_SQRT_HALF 0x3f3504f3  /* bits */
+/* (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; exp within 2^-28 */
+static const REAL math_exp_terms[] = {0x1.fffffcp-2f, 0x1.555490p-3f, 0x1.5558f2p-5f, 0x1.123a5cp-7f,
+                                      0x1.6a24eep-10f};
+/* (log((1 + s) / (1 - s)) / s - 2) / s^2 in powers of s^2, for a number between sqrt(1/2) and sqrt(2) */
+static const REAL math_log_terms[] = {0x1.555554p-1f, 0x1.999a7ap-2f, 0x1.2438c2p-2f, 0x1.e2faa4p-3f};
+#else
+enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
+#define MATH_ROUNDER 0x1.8p52
+#define MATH_EXP_LOW (-746.0)
+#define MATH_EXP_HIGH 710.0
+#define MATH_TANH_ONE 20.0
+#define MATH_LN2_HIGH 0x1.62e42feep-1
+#define MATH_LN2_LOW 0x1.a39ef35793c76p-33
+#define MATH_SQRT_HALF INT64_C(0x3fe6a09e667f3bcd)
+/* as above; exp within 2^-57 */
+static const REAL math_exp_terms[] = {0x1.000000000000ap-1,  0x1.55555555554f9p-3,  0x1.5555555550835p-5,
+                                      0x1.1111111127d8cp-7,  0x1.6c16c1843ed2fp-10, 0x1.a01a0129ece08p-13,
+                                      0x1.a01999ca1ada8p-16, 0x1.71df25d99804cp-19, 0x1.28adb7685ae02p-22,
+                                      0x1.ad7f51d39145ep-26};
+static const REAL math_log_terms[] = {0x1.5555555555592p-1, 0x1.999999997fe5dp-2, 0x1.24924941f225cp-2,
+                                      0x1.c71c520286dd0p-3, 0x1.7466414a69348p-3, 0x1.39a1680f2f091p-3,
+                                      0x1.2f095db44333cp-3};
+#endif
+
+/* terms[0] + terms[1] x + ... ; count is a constant */
+NN_INLINE vec math_polynomial(vec x, const REAL *terms, int count) {
+    vec sum = vset(terms[count - 1]);
+    _Pragma("GCC unroll 16") for (int i = count - 2; i >= 0; i--) sum = vfma(sum, x, vset(terms[i]));
+    return sum;
+}
+#define MATH_POLYNOMIAL(x, terms) math_polynomial(x, terms, (int)(sizeof(terms) / sizeof(REAL)))
+
+NN_INLINE vec vabs(vec x) { return (vec)((ivec)x & ~(ivec)vset(-(REAL)0)); }
+
+/* x held at or below (above) limit; NaN stays NaN. */
+NN_INLINE vec math_at_most(vec x, REAL limit) { return vselect(x > vset(limit), vset(limit), x); }
+NN_INLINE vec math_at_least(vec x, REAL limit) { return vselect(x < vset(limit), vset(limit), x); }
+
+/* exp(x) = 2^n (1 + expm1): n a whole number, expm1 = exp(r) - 1 for the rest |r| <= ln 2 / 2. */
+typedef struct math_exp_parts {
+    vec n;      /* 2^n is math_power(rounded), n the same as a number */
+    vec expm1;
+    ivec rounded;
+} math_exp_parts;
+
+NN_INLINE math_exp_parts math_exp_split(vec x) {
+    const vec shifted = vfma(x, vset((REAL)0x1.71547652b82fep0), vset(MATH_ROUNDER));
+    const vec n = shifted - vset(MATH_ROUNDER);
+    const vec r = vfma(n, vset(-MATH_LN2_LOW), vfma(n, vset(-MATH_LN2_HIGH), x));
+    return (math_exp_parts){n, vfma(r * r, MATH_POLYNOMIAL(r, math_exp_terms), r), (ivec)shifted};
+}
+
+/* n as an integer plus 2 EXPONENT_BIAS, from the low bits that the rounder left it in. */
+NN_INLINE uvec math_biased(ivec rounded) {
+    return (uvec)(rounded - (ivec)vset(MATH_ROUNDER) + ivset(2 * EXPONENT_BIAS));
+}
+
+/*
+ * 2^n (1 + expm1), 2^n applied as two factors, neither of which leaves the range of normal numbers: so a result
+ * that overflows is infinity, and one too small for a normal number is rounded once.
+ */
+NN_INLINE vec math_exp_join(math_exp_parts e) {
+    const uvec both = math_biased(e.rounded), half = both >> 1;
+    const vec first = (vec)(half << MANTISSA_BITS), second = (vec)((both - half) << MANTISSA_BITS);
+    return (e.expm1 + vset(1)) * first * second;
+}
+
+NN_INLINE vec vexp(vec x) {
+    return math_exp_join(math_exp_split(math_at_most(math_at_least(x, MATH_EXP_LOW), MATH_EXP_HIGH)));
+}
+
+/* exp(x) for x <= 0 (or NaN), in fewer instructions. */
+NN_INLINE vec vexp_nonpositive(vec x) { return math_exp_join(math_exp_split(math_at_least(x, MATH_EXP_LOW))); }
+
+/* exp(x) - 1 for 0 <= x <= MATH_TANH_ONE * 2: 2^n - 1 is exact or far above the rest. */
+NN_INLINE vec math_expm1(vec x) {
+    const math_exp_parts e = math_exp_split(x);
+    const vec power = (vec)((math_biased(e.rounded) - (uvec)ivset(EXPONENT_BIAS)) << MANTISSA_BITS);
+    return vfma(power, e.expm1, power - vset(1));
+}
+
+/*
+ * 1 / (1 + exp(-x)), from exp(-|x|) so that nothing overflows and small results keep all their digits:
+ * 1 / (1 + e) to the right of 0, e / (1 + e) to the left.
+ */
+NN_INLINE vec vsigmoid(vec x) {
+    const vec e = vexp_nonpositive(-vabs(x));
+    return vselect(x >= vset(0), vset(1), e) / (e + vset(1));
+}
+
+/* (exp(2|x|) - 1) / (exp(2|x|) + 1) with the sign of x; tiny x comes back as it is. */
+NN_INLINE vec vtanh(vec x) {
+    const vec magnitude = math_at_most(vabs(x), MATH_TANH_ONE);
+    const vec e = math_expm1(magnitude + magnitude);
+    const ivec sign = (ivec)x & (ivec)vset(-(REAL)0);
+    return (vec)((ivec)(e / (e + vset(2))) | sign);
+}
+
+/*
+ * log(x) = n ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)); with s = f / (2 + f),
+ * log(1 + f) = f - (f^2/2 - s (f^2/2 + s^2 terms(s^2))), which is exact to first order where f is small.
+ */
+NN_INLINE vec vlog(vec x) {
+    const vec smallest = (vec)ivset((INT)1 << MANTISSA_BITS), inf = vset((REAL)__builtin_inf());
+    const ivec subnormal = x < smallest;
+    const vec lift = (vec)ivset((INT)(EXPONENT_BIAS + MANTISSA_BITS) << MANTISSA_BITS); /* 2^MANTISSA_BITS */
+    const ivec one = (ivec)vset(1), half = ivset(MATH_SQRT_HALF);
+    const uvec bits = (uvec)((ivec)vselect(subnormal, x * lift, x) + (one - half));
+    const vec f = (vec)((ivec)(bits & (uvec)ivset(((INT)1 << MANTISSA_BITS) - 1)) + half) - vset(1);
+    /* The exponent as a number, by way of the rounder: there is no packed conversion from int64 before AVX-512. */
+    const vec n = (vec)((ivec)(bits >> MANTISSA_BITS) + (ivec)vset(MATH_ROUNDER)) -
+                  (vset(MATH_ROUNDER) + vselect(subnormal, vset(EXPONENT_BIAS + MANTISSA_BITS), vset(EXPONENT_BIAS)));
+    const vec s = f / (f + vset(2)), z = s * s, square = f * f * vset(R(0.5));
+    const vec tail = vfma(s, square + z * MATH_POLYNOMIAL(z, math_log_terms), n * vset(MATH_LN2_LOW));
+    const vec log = vfma(n, vset(MATH_LN2_HIGH), f - (square - tail));
+    vec result = vselect(x < inf, log, x); /* infinity and NaN are their own logarithm */
+    result = vselect(x == vset(0), -inf, result);
+    return vselect(x < vset(0), vset((REAL)__builtin_nan("")), result);
+}
+
+#endif
