@@ -111,3 +111,34 @@ cdef object _no_workspace = np.empty(0, np.uint8)
 cdef ndarray workspace(int64_t bytes):
     """Scratch memory for one run of an operation."""
     return _no_workspace if bytes == 0 else np.empty(bytes, np.uint8)
+
+
+def as_channels_last(ndarray x not None):
+    """The floating (N, C, H, W) array `x` in channels-last memory: itself where it is so, else a copy."""
+    if _is_channels_last(x):
+        return x
+    cdef ndarray last = empty_channels_last(x.shape[0], x.shape[1], x.shape[2], x.shape[3], cnp.PyArray_TYPE(x))
+    if cnp.PyArray_STRIDES(x)[1] == cnp.PyArray_ITEMSIZE(x):
+        last[...] = x  # channels already innermost, a crop for example: NumPy copies runs of them
+        return last
+    cdef ndarray first = row_major(x)
+    _transpose(last, first, x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
+    return last
+
+
+def as_channels_first(ndarray x not None):
+    """The floating (N, C, H, W) array `x` in C order: itself where it is so, else a copy."""
+    if cnp.PyArray_IS_C_CONTIGUOUS(x) or not _is_channels_last(x):
+        return row_major(x)
+    cdef ndarray first = cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    _transpose(first, x, x.shape[0], x.shape[2] * x.shape[3], x.shape[1])
+    return first
+
+
+cdef void _transpose(ndarray out, ndarray x, int64_t n, int64_t rows, int64_t cols):
+    """The memory of `out`, (n, cols, rows), from that of `x`, (n, rows, cols)."""
+    cdef void *dst = cnp.PyArray_DATA(out)
+    cdef const void *src = cnp.PyArray_DATA(x)
+    cdef nn_dtype dtype = dtype_of(x)
+    with nogil:
+        nn_transpose(dst, src, dtype, n, rows, cols)

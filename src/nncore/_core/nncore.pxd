@@ -29,6 +29,7 @@ cdef extern from "nncore.h" nogil:
         NN_OP_RELU
         NN_OP_CROSS_ENTROPY
         NN_OP_MSE
+        NN_OP_FLATTEN
 
     int NN_NEEDS_X
     int NN_NEEDS_Y
@@ -76,6 +77,8 @@ cdef extern from "nncore.h" nogil:
     nn_status nn_op_plan(nn_op *op, nn_error *error)
     nn_status nn_op_forward(const nn_op *op, const nn_io *io, nn_error *error)
     nn_status nn_op_backward(const nn_op *op, const nn_io *io, nn_error *error)
+
+    void nn_transpose(void *dst, const void *src, nn_dtype dtype, int64_t n, int64_t rows, int64_t cols)
 
     ctypedef enum nn_isa:
         NN_ISA_BASELINE
