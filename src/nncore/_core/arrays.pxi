@@ -117,6 +117,8 @@ def as_channels_last(ndarray x not None):
     """The floating (N, C, H, W) array `x` in channels-last memory: itself where it is so, else a copy."""
     if _is_channels_last(x):
         return x
+    if cnp.PyArray_NDIM(x) != 4:
+        raise ValueError(f"x has {cnp.PyArray_NDIM(x)} axes, expected 4")
     cdef ndarray last = empty_channels_last(x.shape[0], x.shape[1], x.shape[2], x.shape[3], cnp.PyArray_TYPE(x))
     if cnp.PyArray_STRIDES(x)[1] == cnp.PyArray_ITEMSIZE(x):
         last[...] = x  # channels already innermost, a crop for example: NumPy copies runs of them
