@@ -1,0 +1,47 @@
+"""Max pooling. The least traffic counts values and a one-byte winner index, each moved once."""
+
+from __future__ import annotations
+
+from benchmarks.case import Case, Input
+
+VALUE = 4  # bytes of a float32
+INDEX = 1  # bytes that are enough to name a winner within its window
+
+
+def _cases(shape: tuple[int, int, int, int], kernel: int, stride: int, padding: int) -> list[Case]:
+    n, c, h, w = shape
+    out_h = (h + 2 * padding - kernel) // stride + 1
+    out_w = (w + 2 * padding - kernel) // stride + 1
+    inputs, outputs = n * c * h * w, n * c * out_h * out_w
+    forward = inputs * VALUE + outputs * (VALUE + INDEX)
+    backward = outputs * (VALUE + INDEX) + inputs * VALUE
+    name = f"{n}x{c}x{h}x{w} {kernel}x{kernel} s{stride}" + (f" p{padding}" if padding else "")
+    x, grad = Input(shape), Input((n, c, out_h, out_w))
+    options = {"kernel_size": kernel, "stride": stride, "padding": padding}
+
+    def case(direction: str, moved: float, *, grad_needed: bool, cold: bool = False) -> Case:
+        return Case(
+            family="pool",
+            name=f"{name} {direction}" + (" cold" if cold else ""),
+            operation=f"pool.{direction}",
+            inputs={"x": x, "grad": grad} if grad_needed else {"x": x},
+            options=options,
+            bytes=moved,
+            bound="bytes",
+            tolerance=1e-6,
+            cold=cold,
+        )
+
+    return [
+        case("forward", forward, grad_needed=False),
+        case("backward", backward, grad_needed=True),
+        case("forward+backward", forward + backward, grad_needed=True),
+        case("forward+backward", forward + backward, grad_needed=True, cold=True),
+    ]
+
+
+CASES = (
+    *_cases((64, 12, 24, 24), 2, 2, 0),
+    *_cases((64, 32, 28, 28), 2, 2, 0),
+    *_cases((64, 32, 28, 28), 3, 2, 1),
+)

@@ -1,0 +1,207 @@
+"""The command line: which cases, which contestants, where the results go."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import compare, machine, report
+from benchmarks.case import Case
+from benchmarks.cases import FAMILIES
+from benchmarks.contestants import DEFAULT_PEERS, OURS, PEERS, chosen, distributions
+from benchmarks.contestants.contestant import Contestant
+from benchmarks.measure import QUICK, THOROUGH, Team, measure
+from benchmarks.results import CaseResult
+from benchmarks.roofline import ROOF
+
+SCHEMA = 1  # of the JSON file
+INTERRUPTED = 130  # a shell's status for a command ended by Ctrl-C
+PEERS_HELP = f"comma-separated, of {', '.join(PEERS)} (default: {','.join(DEFAULT_PEERS)})"
+
+EPILOG = """\
+Times are medians over rounds in which the contestants take turns, each in a process of its own on
+the same cores. The ratio compares our fastest contestant with the fastest of all peers' settings,
+within each round; it is refused where results differ by more than the case's bound.
+Exit status: 0 if everything asked for was measured and agrees; 1 if a contestant failed or
+disagrees, if nncore is missing, or if --compare found a fall; 2 for a wrong command line.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parse(arguments)
+    if options.list:
+        for case in _cases(options):
+            print(f"{case.family:12} {case.name}")
+        return 0
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        _progress("interrupted\n")
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
+    cases = _cases(options)
+    families = {case.family for case in cases}
+    cores = machine.available_cores()[-options.threads :]
+    contestants = (*(c for c in chosen(options.peers) if c.takes_part(families)), ROOF)
+    started = time.monotonic()
+    with Team(contestants, cores) as team:
+        for line in _missing_lines(contestants, team.missing):
+            print(line)
+        print(_heading(cores))
+        results = _measure_all(cases, team, options)
+        known = _known(team, results)
+    print("\n" + report.contestants_table(known))
+    problems = report.failures(results)
+    for line in problems:
+        print(line)
+    _progress(f"{len(results)} cases in {time.monotonic() - started:.0f} s\n")
+    document = _document(options, cores, results, known, team.missing)
+    if options.json:
+        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+        options.json.write_text(text, encoding="utf-8")
+    fell = _print_changes(options.compare, document) if options.compare else False
+    ours_missing = not any(entry["peer"] == OURS for entry in known.values())
+    disagree = any(not result.agrees for result in results)
+    return int(bool(problems) or disagree or ours_missing or fell)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure nncore beside NumPy, PyTorch and JAX.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("families", nargs="*", metavar="family", help=f"{', '.join(FAMILIES)} (default: all)")
+    add("--threads", type=int, default=1, metavar="N", help="cores and threads for everybody")
+    add("--peers", type=_names, default=DEFAULT_PEERS, help=PEERS_HELP)
+    add("--only", default="", metavar="TEXT", help="only cases whose name contains this")
+    add("--json", type=Path, metavar="FILE", help="write all results here")
+    add("--compare", type=Path, metavar="OLD.json", help="flag falls of more than 10 %%")
+    add("--quick", action="store_true", help="few short rounds: does it run, not how fast")
+    add("--list", action="store_true", help="print the cases and stop")
+    options = parser.parse_args(arguments)
+    for family in options.families:
+        if family not in FAMILIES:
+            parser.error(f"no family {family!r}; there are {', '.join(FAMILIES)}")
+    for peer in options.peers:
+        if peer not in PEERS:
+            parser.error(f"no peer {peer!r}; there are {', '.join(PEERS)}")
+    available = len(machine.available_cores())
+    if not 1 <= options.threads <= available:
+        parser.error(f"--threads {options.threads}: this process may use 1 to {available} cores")
+    if options.compare and not options.compare.is_file():
+        parser.error(f"--compare {options.compare}: no such file")
+    if options.json and not options.json.absolute().parent.is_dir():
+        parser.error(f"--json {options.json}: its folder does not exist")
+    if not _cases(options):
+        parser.error(f"no case's name contains {options.only!r}; see --list")
+    return options
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
+def _cases(options: argparse.Namespace) -> list[Case]:
+    families = options.families or list(FAMILIES)
+    return [case for name in families for case in FAMILIES[name] if options.only in case.name]
+
+
+def _measure_all(cases: list[Case], team: Team, options: argparse.Namespace) -> list[CaseResult]:
+    """Measure family by family; each family's tables appear as soon as they are complete."""
+    effort = QUICK if options.quick else THOROUGH
+    results: list[CaseResult] = []
+    for family in dict.fromkeys(case.family for case in cases):
+        members = [case for case in cases if case.family == family]
+        of_family = []
+        for number, case in enumerate(members, 1):
+            _progress(f"{family} {number}/{len(members)}: {case.name}")
+            of_family.append(measure(case, team, effort))
+        _progress("")
+        print(f"\n{report.family_table(of_family)}\n")
+        print(report.first_call_table(of_family), flush=True)
+        results += of_family
+    return results
+
+
+def _known(team: Team, results: list[CaseResult]) -> dict[str, dict[str, Any]]:
+    """What is true of a contestant in all cases."""
+    known: dict[str, dict[str, Any]] = {}
+    for contestant in team.contestants:
+        if contestant is ROOF:
+            continue
+        measured = [result.measurements.get(contestant.name) for result in results]
+        peaks = [m.peak_bytes for m in measured if m and m.peak_bytes]
+        known[contestant.name] = {
+            **team.known[contestant.name],
+            "peer": contestant.peer,
+            "installed_bytes": machine.installed_bytes(distributions(contestant)),
+            "peak_bytes": max(peaks, default=None),
+        }
+    return known
+
+
+def _missing_lines(contestants: Sequence[Contestant], missing: dict[str, str]) -> list[str]:
+    """One line per peer that is left out."""
+    lines: dict[str, str] = {}
+    for contestant in contestants:
+        reason = missing.get(contestant.name)
+        if reason:
+            state = "not built" if contestant.peer == OURS else "left out"
+            lines.setdefault(contestant.peer, f"{contestant.peer}: {state} ({reason})")
+    return list(lines.values())
+
+
+def _heading(cores: list[int]) -> str:
+    facts = machine.facts()
+    threads = "1 thread on core" if len(cores) == 1 else f"{len(cores)} threads on cores"
+    return f"{facts['cpu']}, {threads} {', '.join(map(str, cores))}; Python {facts['python']}"
+
+
+def _document(
+    options: argparse.Namespace,
+    cores: list[int],
+    results: list[CaseResult],
+    known: dict[str, dict[str, Any]],
+    missing: dict[str, str],
+) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": machine.facts(),
+        "threads": len(cores),
+        "pinned_to": cores,
+        "quick": options.quick,
+        "contestants": known,
+        "missing": missing,
+        "cases": [result.as_json() for result in results],
+    }
+
+
+def _print_changes(old_file: Path, document: dict[str, Any]) -> bool:
+    """Print what fell since the older run; whether anything did."""
+    old = json.loads(old_file.read_text(encoding="utf-8"))
+    found = compare.changes(old, document)
+    fell = [change for change in found if change.fell]
+    print(f"\nAgainst {old_file}: {len(found)} cases compared, {len(fell)} fell by more than 10 %")
+    for change in fell:
+        print(f"  {change}")
+    return bool(fell)
+
+
+def _progress(text: str) -> None:
+    """One changing line on a terminal, plain lines elsewhere; never on standard output."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif text:
+        print(text.rstrip("\n"), file=sys.stderr, flush=True)

@@ -1,0 +1,200 @@
+"""nncore itself: kernels below the layers, networks eagerly or as a compiled step.
+
+A forward or backward row calls the binding, or the layer's pure pair, without the books that a
+Module keeps, as PyTorch's rows call operators below autograd; a forward+backward row calls the
+layer as a user does. The variant ``channels_last`` gets images in the engine's own memory order;
+otherwise they are row-major NCHW and the transposition is part of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import nncore
+from benchmarks.case import aligned_copy
+from benchmarks.contestants.contestant import Operations, Runner
+from benchmarks.contestants.nncore_training import optimizer_step, training_step
+from nncore import nn
+from nncore._core import engine
+
+if TYPE_CHECKING:
+    from benchmarks.case import Arrays, Case
+
+Maker = Callable[..., Runner | None]
+
+
+def open_contestant(variant: str, threads: int) -> Operations:
+    nncore.set_num_threads(threads)
+    makers: dict[str, dict[str, Maker]] = {
+        "compiled": {"step.train": partial(training_step, compiled=True)},
+        "channels_last": _image_makers(channels_last=True),
+        "": _image_makers(channels_last=False)
+        | {
+            "linear.forward": _linear_forward,
+            "linear.dx": _linear_dx,
+            "linear.dW+db": _linear_dw_db,
+            "linear.forward+backward": _linear_forward_backward,
+            "activation.forward": _activation_forward,
+            "activation.backward": _activation_backward,
+            "optim.step": optimizer_step,
+            "step.train": partial(training_step, compiled=False),
+        },
+    }
+    return Operations(nncore.__version__, makers[variant])
+
+
+def _image_makers(*, channels_last: bool) -> dict[str, Maker]:
+    """The operations on images, for which the memory order matters."""
+    makers: dict[str, Maker] = {
+        "pool.forward": _pool_forward,
+        "pool.backward": _pool_backward,
+        "pool.forward+backward": _pool_forward_backward,
+        "conv.forward": _conv_forward,
+        "conv.backward data": _conv_backward_data,
+        "conv.backward weights": _conv_backward_weights,
+    }
+    if not channels_last:
+        return makers
+    return {name: partial(_in_engine_order, maker) for name, maker in makers.items()}
+
+
+def _in_engine_order(maker: Maker, case: Case, arrays: Arrays) -> Runner | None:
+    """The same arrays with the strides of (N, H, W, C)."""
+    return maker(
+        case,
+        {
+            name: aligned_copy(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+            if name in ("x", "grad")
+            else a
+            for name, a in arrays.items()
+        },
+    )
+
+
+def _runner(compute: Callable[[], object], *names: str) -> Runner:
+    def result() -> dict[str, np.ndarray]:
+        outputs = compute()
+        arrays = outputs if isinstance(outputs, tuple) else (outputs,)
+        return {name: np.array(a) for name, a in zip(names, arrays, strict=True)}
+
+    return Runner(compute, result)
+
+
+def _backward_runner(accumulate: Callable[[], object], gradients: dict[str, np.ndarray]) -> Runner:
+    """A runner whose every repetition adds to ``gradients``."""
+
+    def result() -> dict[str, np.ndarray]:
+        for gradient in gradients.values():
+            gradient.fill(0)
+        accumulate()
+        return {name: gradient.copy() for name, gradient in gradients.items()}
+
+    return Runner(accumulate, result)
+
+
+# Linear
+
+
+def _linear_forward(_case: Case, arrays: Arrays) -> Runner:
+    x, weight, bias = arrays["x"], arrays["weight"], arrays["bias"]
+    return _runner(lambda: engine.linear_forward(x, weight, bias), "y")
+
+
+def _linear_dx(_case: Case, arrays: Arrays) -> Runner:
+    grad, weight = arrays["grad"], arrays["weight"]
+    x = np.zeros((len(grad), weight.shape[1]), grad.dtype)  # gives its shape only
+    return _runner(lambda: engine.linear_backward(grad, x, weight), "dx")
+
+
+def _linear_dw_db(_case: Case, arrays: Arrays) -> Runner:
+    grad, x = arrays["grad"], arrays["x"]
+    weight = np.zeros((grad.shape[1], x.shape[1]), x.dtype)  # gives its shape only
+    dw = aligned_copy(np.zeros_like(weight))
+    db = aligned_copy(np.zeros_like(weight[:, 0]))
+    return _backward_runner(
+        lambda: engine.linear_backward(grad, x, weight, dw, db, input_grad=False),
+        {"dw": dw, "db": db},
+    )
+
+
+def _linear_forward_backward(_case: Case, arrays: Arrays) -> Runner:
+    x, weight, grad = arrays["x"], arrays["weight"], arrays["grad"]
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.load_state_dict({"weight": weight, "bias": arrays["bias"]})
+
+    def compute() -> tuple[np.ndarray, np.ndarray]:
+        return layer(x), layer.backward(grad)
+
+    def result() -> dict[str, np.ndarray]:
+        layer.zero_grad()
+        y, dx = compute()
+        gradients = {"dw": layer.weight.grad.copy(), "db": layer.bias.grad.copy()}
+        return {"y": y, "dx": dx} | gradients
+
+    return Runner(compute, result)
+
+
+# Images
+
+
+def _pool(case: Case) -> Any:
+    return nn.MaxPool2d(**case.options)
+
+
+def _pool_forward(case: Case, arrays: Arrays) -> Runner:
+    layer, x = _pool(case), arrays["x"]
+    return _runner(lambda: layer._forward(x)[0], "y")
+
+
+def _pool_backward(case: Case, arrays: Arrays) -> Runner:
+    layer, grad = _pool(case), arrays["grad"]
+    _, saved = layer._forward(arrays["x"])
+    return _runner(lambda: layer._backward(saved, grad), "dx")
+
+
+def _pool_forward_backward(case: Case, arrays: Arrays) -> Runner:
+    layer, x, grad = _pool(case), arrays["x"], arrays["grad"]
+    return _runner(lambda: (layer(x), layer.backward(grad)), "y", "dx")
+
+
+def _conv_forward(case: Case, arrays: Arrays) -> Runner:
+    x, weight, bias = arrays["x"], arrays["weight"], arrays["bias"]
+    padding = (case.options["padding"],) * 2
+    return _runner(lambda: engine.conv2d_forward(x, weight, bias, padding=padding), "y")
+
+
+def _conv_backward_data(case: Case, arrays: Arrays) -> Runner:
+    grad, x, weight = arrays["grad"], arrays["x"], arrays["weight"]
+    padding = (case.options["padding"],) * 2
+    return _runner(lambda: engine.conv2d_backward(grad, x, weight, padding=padding), "dx")
+
+
+def _conv_backward_weights(case: Case, arrays: Arrays) -> Runner:
+    grad, x, weight = arrays["grad"], arrays["x"], arrays["weight"]
+    padding = (case.options["padding"],) * 2
+    dw, db = aligned_copy(np.zeros_like(weight)), aligned_copy(np.zeros(len(weight), x.dtype))
+
+    def accumulate() -> None:
+        engine.conv2d_backward(grad, x, weight, dw, db, padding=padding, input_grad=False)
+
+    return _backward_runner(accumulate, {"dw": dw, "db": db})
+
+
+# Activations
+
+_LAYERS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+
+
+def _activation_forward(case: Case, arrays: Arrays) -> Runner:
+    layer, x = getattr(nn, _LAYERS[case.options["function"]])(), arrays["x"]
+    return _runner(lambda: layer._forward(x)[0], "y")
+
+
+def _activation_backward(case: Case, arrays: Arrays) -> Runner:
+    layer, grad = getattr(nn, _LAYERS[case.options["function"]])(), arrays["grad"]
+    _, saved = layer._forward(arrays["x"])
+    return _runner(lambda: layer._backward(saved, grad), "dx")

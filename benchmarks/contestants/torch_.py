@@ -1,0 +1,254 @@
+"""PyTorch, in both memory formats.
+
+A forward or backward row calls the one operator that does the work, in inference mode and without
+autograd around it; a forward+backward row goes through autograd, because there a user has no other
+way. Training steps and optimisers are in ``torch_training``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+from benchmarks.contestants.contestant import Operations, Runner
+from benchmarks.contestants.torch_training import optimizer_step, training_step
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from benchmarks.case import Arrays, Case
+
+Tensors = dict[str, torch.Tensor]
+Function = Callable[..., Any]
+Maker = Callable[..., Runner | None]
+aten = torch.ops.aten
+
+
+def open_contestant(variant: str, threads: int) -> Operations:
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)
+    if variant == "compiled":
+        contiguous = torch.contiguous_format
+        return Operations(
+            torch.__version__,
+            {
+                "activation.forward": partial(_activation_forward, prepare=torch.compile),
+                "step.train": partial(training_step, layout=contiguous, prepare=torch.compile),
+            },
+        )
+    if variant == "channels_last":
+        return Operations(torch.__version__, _image_makers(torch.channels_last))
+    makers = _image_makers(torch.contiguous_format) | {
+        "linear.forward": _linear_forward,
+        "linear.dx": _linear_dx,
+        "linear.dW+db": _linear_dw_db,
+        "linear.forward+backward": _linear_forward_backward,
+        "activation.forward": _activation_forward,
+        "activation.backward": _activation_backward,
+        "optim.step": optimizer_step,
+    }
+    return Operations(torch.__version__, makers)
+
+
+def _image_makers(layout: torch.memory_format) -> dict[str, Maker]:
+    """The operations on images, for which the memory format matters."""
+    return {
+        "pool.forward": partial(_pool_forward, layout=layout),
+        "pool.backward": partial(_pool_backward, layout=layout),
+        "pool.forward+backward": partial(_pool_forward_backward, layout=layout),
+        "conv.forward": partial(_conv_forward, layout=layout),
+        "conv.backward data": partial(_conv_backward, layout=layout, mask=[True, False, False]),
+        "conv.backward weights": partial(_conv_backward, layout=layout, mask=[False, True, True]),
+        "step.train": partial(training_step, layout=layout),
+    }
+
+
+def _tensors(arrays: Arrays, layout: torch.memory_format = torch.contiguous_format) -> Tensors:
+    """Copies in PyTorch's own, aligned memory; images in the memory format asked for."""
+    tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
+    return {
+        name: tensor.contiguous(memory_format=layout) if tensor.dim() == 4 else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def _arrays(names: tuple[str, ...], outputs: object) -> dict[str, np.ndarray]:
+    tensors = outputs if isinstance(outputs, tuple) else (outputs,)
+    return {name: tensor.detach().numpy() for name, tensor in zip(names, tensors, strict=True)}
+
+
+def _kernel(
+    arrays: Arrays,
+    names: tuple[str, ...],
+    make: Callable[[Tensors], Callable[[], object]],
+    layout: torch.memory_format = torch.contiguous_format,
+) -> Runner:
+    """A runner in inference mode; ``make`` gets the inputs and returns what to call.
+
+    The inputs are made in that mode too: operators look at ordinary tensors longer.
+    """
+    with torch.inference_mode():
+        compute = make(_tensors(arrays, layout))
+
+    def result() -> dict[str, np.ndarray]:
+        with torch.inference_mode():
+            return _arrays(names, compute())
+
+    return Runner(compute, result, surroundings=torch.inference_mode)
+
+
+def _through_autograd(names: tuple[str, ...], compute: Callable[[], object]) -> Runner:
+    return Runner(compute, lambda: _arrays(names, compute()))
+
+
+# Linear. Outputs go to arrays that are there already: faster than the module's own way.
+
+
+def _linear_forward(_case: Case, arrays: Arrays) -> Runner:
+    def make(t: Tensors) -> Callable[[], object]:
+        x, bias, transposed = t["x"], t["bias"], t["weight"].t()
+        y = torch.empty(x.shape[0], bias.shape[0])
+        return lambda: torch.addmm(bias, x, transposed, out=y)
+
+    return _kernel(arrays, ("y",), make)
+
+
+def _linear_dx(_case: Case, arrays: Arrays) -> Runner:
+    def make(t: Tensors) -> Callable[[], object]:
+        grad, weight = t["grad"], t["weight"]
+        dx = torch.empty(grad.shape[0], weight.shape[1])
+        return lambda: torch.mm(grad, weight, out=dx)
+
+    return _kernel(arrays, ("dx",), make)
+
+
+def _linear_dw_db(_case: Case, arrays: Arrays) -> Runner:
+    def make(t: Tensors) -> Callable[[], object]:
+        grad, transposed, x = t["grad"], t["grad"].t(), t["x"]
+        dw, db = torch.empty(grad.shape[1], x.shape[1]), torch.empty(grad.shape[1])
+
+        def compute() -> tuple[torch.Tensor, torch.Tensor]:
+            torch.mm(transposed, x, out=dw)
+            torch.sum(grad, 0, out=db)
+            return dw, db
+
+        return compute
+
+    return _kernel(arrays, ("dw", "db"), make)
+
+
+def _linear_forward_backward(_case: Case, arrays: Arrays) -> Runner:
+    t = _tensors(arrays)
+    layer = torch.nn.Linear(*reversed(t["weight"].shape))
+    with torch.no_grad():
+        layer.weight.copy_(t["weight"])
+        layer.bias.copy_(t["bias"])
+    x, grad = t["x"].requires_grad_(), t["grad"]
+    wanted = [x, layer.weight, layer.bias]
+
+    def compute() -> tuple[torch.Tensor, ...]:
+        y = layer(x)
+        # Faster than y.backward(): nothing is stored in .grad and cleared again.
+        return y, *torch.autograd.grad(y, wanted, grad)
+
+    return _through_autograd(("y", "dx", "dw", "db"), compute)
+
+
+# Max pooling
+
+
+def _pool_arguments(case: Case) -> tuple[list[int], list[int], list[int], list[int], bool]:
+    kernel, stride, padding = (case.options[n] for n in ("kernel_size", "stride", "padding"))
+    return [kernel] * 2, [stride] * 2, [padding] * 2, [1, 1], False
+
+
+def _pool_forward(case: Case, arrays: Arrays, layout: torch.memory_format) -> Runner:
+    def make(t: Tensors) -> Callable[[], object]:
+        x, arguments = t["x"], _pool_arguments(case)
+        return lambda: aten.max_pool2d_with_indices(x, *arguments)[0]
+
+    return _kernel(arrays, ("y",), make, layout)
+
+
+def _pool_backward(case: Case, arrays: Arrays, layout: torch.memory_format) -> Runner:
+    def make(t: Tensors) -> Callable[[], object]:
+        x, grad, arguments = t["x"], t["grad"], _pool_arguments(case)
+        _, index = aten.max_pool2d_with_indices(x, *arguments)
+        return lambda: aten.max_pool2d_with_indices_backward(grad, x, *arguments, index)
+
+    return _kernel(arrays, ("dx",), make, layout)
+
+
+def _pool_forward_backward(case: Case, arrays: Arrays, layout: torch.memory_format) -> Runner:
+    t = _tensors(arrays, layout)
+    x, grad = t["x"].requires_grad_(), t["grad"]
+    kernel, stride, padding, _, _ = _pool_arguments(case)
+
+    def compute() -> tuple[torch.Tensor, ...]:
+        y = functional.max_pool2d(x, kernel, stride, padding)
+        return y, *torch.autograd.grad(y, x, grad)
+
+    return _through_autograd(("y", "dx"), compute)
+
+
+# Convolution
+
+
+def _conv_forward(case: Case, arrays: Arrays, layout: torch.memory_format) -> Runner:
+    def make(t: Tensors) -> Callable[[], object]:
+        padding = case.options["padding"]
+        return lambda: functional.conv2d(t["x"], t["weight"], t["bias"], padding=padding)
+
+    return _kernel(arrays, ("y",), make, layout)
+
+
+def _conv_backward(
+    case: Case, arrays: Arrays, layout: torch.memory_format, mask: list[bool]
+) -> Runner:
+    """``mask``: which of dx, dW, db are wanted."""
+
+    def make(t: Tensors) -> Callable[[], object]:
+        grad, x, weight = t["grad"], t["x"], t["weight"]
+        padding = [case.options["padding"]] * 2
+        geometry = ([1, 1], padding, [1, 1], False, [0, 0], 1)
+        biases = [weight.shape[0]]
+
+        def compute() -> tuple[torch.Tensor, ...]:
+            gradients = aten.convolution_backward(grad, x, weight, biases, *geometry, mask)
+            return tuple(gradient for gradient in gradients if gradient is not None)
+
+        return compute
+
+    names = tuple(n for n, wanted in zip(("dx", "dw", "db"), mask, strict=True) if wanted)
+    return _kernel(arrays, names, make, layout)
+
+
+# Activations
+
+_FORWARD = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
+_BACKWARD = {
+    "relu": lambda grad, y: aten.threshold_backward(grad, y, 0),
+    "sigmoid": aten.sigmoid_backward,
+    "tanh": aten.tanh_backward,
+}
+
+
+def _activation_forward(
+    case: Case, arrays: Arrays, prepare: Callable[[Function], Function] = lambda f: f
+) -> Runner:
+    function = prepare(_FORWARD[case.options["function"]])
+    return _kernel(arrays, ("y",), lambda t: lambda: function(t["x"]))
+
+
+def _activation_backward(case: Case, arrays: Arrays) -> Runner:
+    name = case.options["function"]
+
+    def make(t: Tensors) -> Callable[[], object]:
+        y, grad, backward = _FORWARD[name](t["x"]), t["grad"], _BACKWARD[name]
+        return lambda: backward(grad, y)
+
+    return _kernel(arrays, ("dx",), make)

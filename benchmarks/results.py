@@ -1,0 +1,150 @@
+"""What a run found: the times of every round, and what follows from them."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from benchmarks.case import Case
+from benchmarks.contestants import OURS
+from benchmarks.contestants.contestant import Contestant
+
+Seconds = list[float | None]
+"""One entry per round; None where the contestant sat the round out."""
+
+
+@dataclass
+class Measurement:
+    """One contestant on one case."""
+
+    contestant: Contestant
+    status: Literal["measured", "absent", "failed"] = "measured"
+    error: str = ""
+    disagreement: float | None = None
+    """Largest relative difference to the case's first contestant; None for that one itself."""
+    seconds: Seconds = field(default_factory=list)
+    repetitions: int = 0
+    first_call_seconds: float | None = None
+    peak_bytes: int | None = None
+
+    @property
+    def times(self) -> list[float]:
+        return [value for value in self.seconds if value is not None]
+
+    @property
+    def median(self) -> float | None:
+        return statistics.median(self.times) if self.status == "measured" and self.times else None
+
+
+@dataclass
+class CaseResult:
+    """All contestants on one case."""
+
+    case: Case
+    measurements: dict[str, Measurement]
+    roof: Measurement | None = None
+    """The least time this machine needs for the case's work; None where nothing measures it."""
+
+    @property
+    def largest_disagreement(self) -> float | None:
+        found = [m.disagreement for m in self.measurements.values() if m.disagreement is not None]
+        return max(found, default=None)
+
+    @property
+    def agrees(self) -> bool:
+        largest = self.largest_disagreement
+        return largest is None or largest <= self.case.tolerance
+
+    @property
+    def ours(self) -> Measurement | None:
+        """Our fastest contestant."""
+        return self._fastest(ours=True)
+
+    @property
+    def best_peer(self) -> Measurement | None:
+        """The fastest of all settings of all peers."""
+        return self._fastest(ours=False)
+
+    @property
+    def ratio(self) -> float | None:
+        """How often we are done while the best peer is done once; refused without agreement."""
+        if self.ours is None or self.best_peer is None or not self.agrees:
+            return None
+        return ratio_within_rounds(self.best_peer.seconds, self.ours.seconds)
+
+    @property
+    def roof_share(self) -> float | None:
+        """Our speed as a share of what the machine can do."""
+        if self.ours is None or self.roof is None:
+            return None
+        return ratio_within_rounds(self.roof.seconds, self.ours.seconds)
+
+    def _fastest(self, *, ours: bool) -> Measurement | None:
+        timed = [
+            (m.median, m)
+            for m in self.measurements.values()
+            if m.median is not None and (m.contestant.peer == OURS) == ours
+        ]
+        return min(timed, key=lambda pair: pair[0])[1] if timed else None
+
+    def as_json(self) -> dict[str, Any]:
+        case = self.case
+        return {
+            "family": case.family,
+            "case": case.name,
+            "flops": case.flops,
+            "bytes": case.bytes,
+            "bound": case.bound,
+            "tolerance": case.tolerance,
+            "disagreement": _finite(self.largest_disagreement),
+            "agrees": self.agrees,
+            "ours": self.ours.contestant.name if self.ours else None,
+            "best_peer": self.best_peer.contestant.name if self.best_peer else None,
+            "ratio": self.ratio,
+            "roof_share": self.roof_share,
+            "roof": _measurement_json(self.roof) if self.roof else None,
+            "contestants": {n: _measurement_json(m) for n, m in self.measurements.items()},
+        }
+
+
+def ratio_within_rounds(numerator: Seconds, denominator: Seconds) -> float | None:
+    """Median of the ratios of rounds both took part in: drift of the machine cancels out."""
+    ratios = [a / b for a, b in zip(numerator, denominator, strict=True) if a and b]
+    return statistics.median(ratios) if ratios else None
+
+
+def _measurement_json(m: Measurement) -> dict[str, Any]:
+    entry: dict[str, Any] = {"status": m.status}
+    if m.error:
+        entry["error"] = m.error
+    if m.disagreement is not None:
+        entry["disagreement"] = _finite(m.disagreement)
+    times = sorted(m.times)
+    if times:
+        entry |= {
+            "median_us": 1e6 * statistics.median(times),
+            "quartiles_us": [1e6 * q for q in quartiles(times)],
+            "min_us": 1e6 * times[0],
+            "rounds": len(times),
+            "repetitions": m.repetitions,
+        }
+    if m.first_call_seconds is not None:
+        entry["first_call_ms"] = 1e3 * m.first_call_seconds
+    if m.peak_bytes is not None:
+        entry["peak_bytes"] = m.peak_bytes
+    return entry
+
+
+def quartiles(times: list[float]) -> tuple[float, float]:
+    """The first and the third quartile."""
+    if len(times) == 1:
+        return times[0], times[0]
+    first, _, third = statistics.quantiles(times, n=4, method="inclusive")
+    return first, third
+
+
+def _finite(value: float | None) -> float | str | None:
+    """JSON has no infinity."""
+    return value if value is None or math.isfinite(value) else str(value)

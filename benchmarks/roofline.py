@@ -1,0 +1,80 @@
+"""What the machine could do at best, measured by a worker in the same rounds.
+
+For a case bound by memory that is a copy of as many bytes, in cache or (cold cases) out of it. For
+a case bound by arithmetic it is the same number of fused multiply-adds on registers, which only the
+engine can run: `nncore.benchmarking.run_fma(flops)`; it executes at least that many float32
+operations on each of its threads and returns how many it executed in all. Where that is missing
+the table says n/a: a large matrix product would be a contestant, not a roof.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from benchmarks.case import Arrays, Case, aligned_copy
+from benchmarks.contestants.contestant import Contestant, Runner
+
+ROOF = Contestant("roof", "roof", "benchmarks.roofline", package="numpy")
+
+LEAST_BYTES = 1 << 20  # a run copies at least this much, so that the call itself does not count
+LEAST_FLOPS = 1e7
+
+
+class _Roof:
+    version = ""
+
+    def __init__(self, threads: int):
+        self._pool = ThreadPoolExecutor(threads)
+        self._threads = threads
+
+    def build(self, case: Case, _arrays: Arrays) -> Runner | None:
+        return self._copy(case) if case.bound == "bytes" else self._arithmetic(case)
+
+    def _copy(self, case: Case) -> Runner:
+        import numpy as np
+
+        count = max(1, int(case.bytes) // (2 * 4))  # float32 values; half is read, half written
+        source = aligned_copy(np.ones(count, np.float32))
+        target = aligned_copy(np.zeros(count, np.float32))
+        pairs = list(
+            zip(
+                np.array_split(target, self._threads),
+                np.array_split(source, self._threads),
+                strict=True,
+            )
+        )
+        times = 1 if case.cold else 1 + int(LEAST_BYTES // case.bytes)
+
+        def copy(pair: tuple[np.ndarray, np.ndarray]) -> None:
+            for _ in range(times):
+                np.copyto(*pair)
+
+        def run() -> None:
+            if self._threads == 1:
+                copy(pairs[0])
+            else:
+                list(self._pool.map(copy, pairs))
+
+        return Runner(run, dict, times=times)
+
+    def _arithmetic(self, case: Case) -> Runner | None:
+        run_fma = _engine_fma()
+        if run_fma is None or case.flops <= 0:
+            return None
+        wanted = max(case.flops, LEAST_FLOPS) / self._threads
+        done = run_fma(wanted)
+        return Runner(lambda: run_fma(wanted), dict, times=done / case.flops)
+
+
+def _engine_fma() -> Callable[[float], float] | None:
+    try:
+        engine = importlib.import_module("nncore.benchmarking")
+    except ImportError:
+        return None
+    return getattr(engine, "run_fma", None)
+
+
+def open_contestant(_variant: str, threads: int) -> _Roof:
+    return _Roof(threads)

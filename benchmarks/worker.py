@@ -1,0 +1,177 @@
+"""The process in which one contestant lives, started by ``process.py``.
+
+It answers JSON lines, one for each command read from standard input; whatever a library prints goes
+to standard error instead. The driver has set its environment; the cores are set here, before any
+library is imported, because thread pools are sized at import.
+
+    {"do": "prepare", "family": .., "case": .., "save": FILE}  build it, save its result as npz
+    {"do": "calibrate", "seconds": s}                          how many repetitions fill s seconds
+    {"do": "round", "repetitions": k}                          seconds per repetition
+    {"do": "finish"}                                           drop the case, report peak memory
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import signal
+import sys
+import time
+from itertools import repeat
+from typing import TYPE_CHECKING, TextIO
+
+from benchmarks import machine, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.contestants.contestant import Builder, Runner
+
+SLOWEST_WARM_UP = 0.05  # seconds; above, a round's first repetition is not worth a rehearsal
+MAX_COPIES = 256
+MAX_REPETITIONS = 1 << 24
+
+
+class Worker:
+    """The commands, over the case that is prepared at the time."""
+
+    def __init__(self, builder: Builder):
+        self._builder = builder
+        self._runners: list[Runner] = []
+        self._next = 0
+        self._seconds_each = 0.0
+
+    def prepare(self, family: str, case: str, save: str) -> wire.Message:
+        """Build the case, time the way to the first repetition's end, save the result."""
+        import numpy as np
+
+        from benchmarks.cases import find
+
+        self._drop()
+        machine.reset_peak_memory()
+        spec = find(family, case)
+        arrays = spec.arrays()
+        start = time.perf_counter()
+        runner = self._builder.build(spec, arrays)
+        if runner is None:
+            return {"absent": True}
+        with runner.surroundings():
+            runner.run()
+        first_call = time.perf_counter() - start
+        runner.reset()
+        np.savez(save, **runner.result())
+        self._runners = [runner]
+        if spec.cold:
+            copies = min(MAX_COPIES, 1 + int(2 * machine.last_level_cache() / spec.bytes))
+            others = (self._builder.build(spec, spec.arrays()) for _ in range(copies - 1))
+            self._runners += [other for other in others if other]
+        return {"first_call_seconds": first_call, "copies": len(self._runners)}
+
+    def calibrate(self, seconds: float) -> wire.Message:
+        """Double the repetitions until they take long enough to be timed, then scale."""
+        self._reset()
+        repetitions, elapsed = 1, self._time(1)
+        while elapsed < seconds / 4 and repetitions < MAX_REPETITIONS:
+            repetitions *= 2
+            elapsed = self._time(repetitions)
+        self._seconds_each = elapsed / repetitions
+        wanted = round(seconds / max(self._seconds_each, 1e-9))
+        return {
+            "repetitions": min(max(1, wanted), MAX_REPETITIONS),
+            "seconds_each": self._seconds_each,
+        }
+
+    def round(self, repetitions: int) -> wire.Message:
+        """Time so many repetitions, after a rehearsal that brings code and data back into cache."""
+        self._reset()
+        if self._seconds_each < SLOWEST_WARM_UP:
+            self._time(1)
+        return {"seconds": self._time(repetitions) / repetitions}
+
+    def finish(self) -> wire.Message:
+        peak = machine.peak_memory()
+        self._drop()
+        return {"peak_bytes": peak}
+
+    def _reset(self) -> None:
+        for runner in self._runners:
+            runner.reset()
+
+    def _time(self, repetitions: int) -> float:
+        """Seconds in which so many times the case's work is done."""
+        runners = self._runners
+        with runners[0].surroundings():
+            if len(runners) == 1:
+                elapsed = _time_one(runners[0].run, repetitions)
+            else:
+                elapsed = self._time_in_turn(repetitions)
+        return elapsed / runners[0].times
+
+    def _time_in_turn(self, repetitions: int) -> float:
+        """Go on where the last round stopped, so that no copy is still in cache."""
+        count = len(self._runners)
+        order = [self._runners[(self._next + i) % count].run for i in range(repetitions)]
+        self._next = (self._next + repetitions) % count
+        start = time.perf_counter()
+        for run in order:
+            run()
+        return time.perf_counter() - start
+
+    def _drop(self) -> None:
+        self._runners = []
+        gc.collect()
+
+
+def _time_one(run: Callable[[], object], repetitions: int) -> float:
+    start = time.perf_counter()
+    for _ in repeat(None, repetitions):
+        run()
+    return time.perf_counter() - start
+
+
+def serve(worker: Worker, commands: TextIO, answers: TextIO) -> None:
+    """Answer every command; an exception is an answer too."""
+    for line in commands:
+        arguments = wire.read(line)
+        command = getattr(worker, arguments.pop("do"))
+        try:
+            answer = command(**arguments)
+        except Exception as error:  # any failure of a contestant belongs in the table
+            answer = {"error": wire.describe(error)}
+        wire.write(answers, answer)
+
+
+def open_contestant(
+    module_path: str, variant: str, package: str, threads: int
+) -> tuple[Builder, wire.Message]:
+    """Import the contestant's package, timed; what is known of it before any case."""
+    start = time.perf_counter()
+    importlib.import_module(package)
+    import_seconds = time.perf_counter() - start
+    builder: Builder = importlib.import_module(module_path).open_contestant(variant, threads)
+    return builder, {"version": builder.version, "import_seconds": import_seconds}
+
+
+def main(arguments: list[str]) -> None:
+    module_path, variant, package, threads, cores = arguments
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    machine.pin([int(core) for core in cores.split(",")])
+    try:
+        builder, known = open_contestant(module_path, variant, package, int(threads))
+    except ImportError as error:
+        wire.write(answers, {"missing": wire.describe(error)})
+        return
+    except Exception as error:
+        wire.write(answers, {"error": wire.describe(error)})
+        return
+    gc.freeze()  # a collection within a round would cost more than most rounds
+    gc.disable()
+    wire.write(answers, known)
+    serve(Worker(builder), sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

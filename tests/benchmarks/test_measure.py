@@ -1,0 +1,161 @@
+"""Real workers with fake contestants: what the driver makes of each way to misbehave."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmarks import machine
+from benchmarks.case import Case
+from benchmarks.cases import find
+from benchmarks.contestants.contestant import Contestant
+from benchmarks.measure import Effort, Team, measure
+from benchmarks.process import MissingError, WorkerError, WorkerProcess
+from benchmarks.results import CaseResult
+from benchmarks.roofline import ROOF
+
+CORES = machine.available_cores()[:1]
+EFFORT = Effort(round_seconds=1e-4, rounds=4, budget_seconds=0.05)
+
+
+@pytest.fixture
+def case() -> Case:
+    return find("linear", "7x33x19 forward")
+
+
+def run(case: Case, *contestants: Contestant, effort: Effort = EFFORT) -> CaseResult:
+    with Team(contestants, CORES) as team:
+        return measure(case, team, effort)
+
+
+def test_all_contestants_are_timed_in_every_round(case: Case, fake) -> None:
+    result = run(case, fake("right"), fake("right", "torch"))
+    for m in result.measurements.values():
+        assert m.status == "measured"
+        assert len(m.times) == EFFORT.rounds
+        assert all(seconds > 0 for seconds in m.times)
+        assert m.repetitions >= 1
+        assert m.first_call_seconds
+        assert m.first_call_seconds > 0
+    assert result.measurements["torch right"].disagreement == 0.0
+    assert result.ratio is not None
+
+
+@pytest.mark.parametrize(("variant", "least"), [("wrong", 0.029), ("nan", float("inf"))])
+def test_a_deliberately_wrong_contestant_is_refused(
+    case: Case, fake, variant: str, least: float
+) -> None:
+    result = run(case, fake("right"), fake("right", "numpy"), fake(variant, "torch"))
+    assert result.largest_disagreement is not None
+    assert result.largest_disagreement >= least
+    assert result.ratio is None
+
+
+def test_we_are_refused_if_we_are_the_wrong_one(case: Case, fake) -> None:
+    result = run(case, fake("wrong"), fake("right", "torch"), fake("right", "jax"))
+    assert result.ratio is None
+
+
+@pytest.mark.parametrize(
+    ("variant", "error"),
+    [
+        ("raises", "prepare: ArithmeticError: this case is too much"),
+        ("dies", "prepare: worker died of signal 9"),
+        ("leaves", "prepare: worker ended with status 3"),
+        ("dies in a round", "calibrate: worker ended with status 3"),
+    ],
+)
+def test_a_failure_is_reported_and_the_others_go_on(
+    case: Case, fake, variant: str, error: str
+) -> None:
+    with Team([fake("right"), fake(variant, "torch"), fake("right", "jax")], CORES) as team:
+        result = measure(case, team, EFFORT)
+        assert result.measurements[f"torch {variant}"].status == "failed"
+        assert result.measurements[f"torch {variant}"].error == error
+        assert result.best_peer is result.measurements["jax right"]
+        assert result.ratio is not None
+        # The worker was replaced: it answers on the next case.
+        other = measure(find("activation", "relu 1M forward"), team, EFFORT)
+        assert other.measurements[f"torch {variant}"].status == "measured"
+
+
+def test_a_hanging_worker_is_given_up(case: Case, fake, tmp_path: Path) -> None:
+    worker = WorkerProcess(fake("hangs"), CORES, hang=30)
+    try:
+        worker.wait_until_ready()
+        worker.hang = 0.2
+        with pytest.raises(WorkerError, match=r"no answer within 0\.2 s"):
+            worker.ask("prepare", family=case.family, case=case.name, save=str(tmp_path / "x.npz"))
+    finally:
+        worker.close()
+
+
+def test_a_missing_package_is_left_out_with_its_reason(case: Case, fake) -> None:
+    contestants = [fake("right"), fake("missing", "torch"), fake("broken", "jax")]
+    with Team(contestants, CORES) as team:
+        assert team.missing == {
+            "torch missing": "ImportError: no package of that name",
+            "jax broken": "failed to start: RuntimeError: does not open",
+        }
+        assert [c.name for c in team.contestants] == ["nncore right"]
+        assert measure(case, team, EFFORT).ours is not None
+
+
+def test_missing_is_told_from_broken(fake) -> None:
+    worker = WorkerProcess(fake("missing"), CORES)
+    with pytest.raises(MissingError):
+        worker.wait_until_ready()
+
+
+def test_an_operation_without_a_part_in_it_is_absent(fake) -> None:
+    result = run(find("optim", "4-64-64-2 Adam"), fake("right"))
+    assert result.measurements["nncore right"].status == "absent"
+    assert result.ours is None
+
+
+def test_a_slow_contestant_sits_rounds_out(case: Case, fake) -> None:
+    result = run(
+        case,
+        fake("right"),
+        fake("slow", "torch"),
+        effort=Effort(round_seconds=1e-4, rounds=8, budget_seconds=0.05, least_rounds=2),
+    )
+    seconds = result.measurements["torch slow"].seconds
+    assert [s is not None for s in seconds] == [True, False, False, False] * 2
+    assert len(result.measurements["nncore right"].times) == 8
+    assert result.ratio is not None
+
+
+def test_what_a_library_prints_does_not_disturb(case: Case, fake) -> None:
+    assert run(case, fake("chatty")).measurements["nncore chatty"].status == "measured"
+
+
+def test_weights_are_reset_before_the_result_and_every_round(
+    case: Case, fake, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    run(case, fake("right", notes=notes))
+    before_result, before_calibration = 1, 1
+    resets = notes.read_text().count("reset")
+    assert resets == before_result + before_calibration + EFFORT.rounds
+
+
+def test_cold_cases_rotate_over_more_than_the_cache_holds(fake, tmp_path: Path) -> None:
+    case = find("activation", "relu 1M forward cold")
+    notes = tmp_path / "notes"
+    run(case, fake("right", notes=notes))
+    uses = Counter(notes.read_text().split("\n"))
+    copies = {line: count for line, count in uses.items() if line.startswith("copy")}
+    assert len(copies) * case.bytes > 2 * machine.last_level_cache()
+    # The first is used once more, for the first call.
+    assert max(copies.values()) - min(copies.values()) <= 2
+
+
+def test_the_roof_of_a_memory_bound_case_is_a_copy(fake) -> None:
+    result = run(find("activation", "relu 1M forward"), fake("right"), ROOF)
+    assert ROOF.name not in result.measurements
+    assert result.roof is not None
+    assert result.roof_share is not None
+    assert result.roof_share > 0

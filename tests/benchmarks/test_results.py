@@ -1,0 +1,96 @@
+"""What is concluded from times: medians, ratios within rounds, refusal."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from benchmarks.case import Case
+from benchmarks.contestants.contestant import Contestant
+from benchmarks.results import CaseResult, Measurement, quartiles, ratio_within_rounds
+
+CASE = Case("linear", "a case", "linear.forward", {}, flops=4e3, tolerance=1e-5)
+
+
+def measured(name: str, peer: str, *seconds: float | None, disagreement: float | None = None):
+    contestant = Contestant(name, peer, "module")
+    return Measurement(contestant, seconds=list(seconds), disagreement=disagreement, repetitions=7)
+
+
+def result_of(*measurements: Measurement, roof: Measurement | None = None) -> CaseResult:
+    return CaseResult(CASE, {m.contestant.name: m for m in measurements}, roof)
+
+
+def test_the_ratio_is_taken_within_rounds() -> None:
+    # The machine was ten times slower in the last two rounds. Medians alone would give 3.0 / 2.0.
+    ours, theirs = [1.0, 1.0, 2.0, 10.0, 10.0], [3.0, 3.0, 3.0, 30.0, 30.0]
+    assert ratio_within_rounds(theirs, ours) == 3.0
+
+
+def test_rounds_that_one_sat_out_do_not_count() -> None:
+    assert ratio_within_rounds([None, 4.0, None, 8.0], [1.0, 2.0, 1.0, 2.0]) == 3.0
+    assert ratio_within_rounds([None, 4.0], [1.0, None]) is None
+
+
+def test_the_fastest_peer_and_our_fastest_contestant_are_compared() -> None:
+    result = result_of(
+        measured("nncore", "nncore", 4.0, 4.0),
+        measured("nncore compiled", "nncore", 2.0, 2.0),
+        measured("torch", "torch", 9.0, 9.0),
+        measured("torch channels_last", "torch", 5.0, 7.0),
+        measured("numpy", "numpy", 60.0, 60.0),
+    )
+    assert result.ours is result.measurements["nncore compiled"]
+    assert result.best_peer is result.measurements["torch channels_last"]
+    assert result.ratio == 3.0
+
+
+def test_a_disagreement_beyond_the_bound_refuses_the_ratio() -> None:
+    ours = measured("nncore", "nncore", 1.0)
+    near = measured("torch", "torch", 3.0, disagreement=1e-5)
+    far = measured("jax", "jax", 2.0, disagreement=1.1e-5)
+    assert result_of(ours, near).ratio == 3.0
+    refused = result_of(ours, near, far)
+    assert refused.ratio is None
+    assert not refused.agrees
+    assert refused.largest_disagreement == 1.1e-5
+
+
+def test_failed_and_absent_contestants_are_no_peers() -> None:
+    failed = measured("torch", "torch", 0.1)
+    failed.status = "failed"
+    absent = measured("jax", "jax")
+    absent.status = "absent"
+    result = result_of(measured("nncore", "nncore", 1.0), failed, absent)
+    assert result.best_peer is None
+    assert result.ratio is None
+
+
+def test_the_share_of_the_roof() -> None:
+    roof = measured("roof", "roof", 1.0, 2.0)
+    assert result_of(measured("nncore", "nncore", 4.0, 8.0), roof=roof).roof_share == 0.25
+    assert result_of(measured("nncore", "nncore", 4.0, 8.0)).roof_share is None
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [([5.0], (5.0, 5.0)), ([1.0, 2.0, 3.0, 4.0, 5.0], (2.0, 4.0)), ([1.0, 2.0], (1.25, 1.75))],
+)
+def test_quartiles(times: list[float], expected: tuple[float, float]) -> None:
+    assert quartiles(times) == expected
+
+
+def test_json_holds_everything_and_no_infinity() -> None:
+    peer = measured("torch", "torch", None, 3e-6, 5e-6, 4e-6, disagreement=math.inf)
+    ours = measured("nncore", "nncore", 1e-6, 1e-6, 1e-6, 1e-6)
+    entry = json.loads(json.dumps(result_of(ours, peer).as_json(), allow_nan=False))
+    assert entry["ratio"] is None
+    assert entry["disagreement"] == "inf"
+    assert entry["best_peer"] == "torch"
+    torch = entry["contestants"]["torch"]
+    assert torch["median_us"] == pytest.approx(4.0)
+    assert torch["min_us"] == pytest.approx(3.0)
+    assert torch["quartiles_us"] == pytest.approx([3.5, 4.5])
+    assert (torch["rounds"], torch["repetitions"]) == (3, 7)
