@@ -30,6 +30,7 @@ cdef extern from "nncore.h" nogil:
         NN_OP_CROSS_ENTROPY
         NN_OP_MSE
         NN_OP_FLATTEN
+        NN_OP_CONV2D
 
     int NN_NEEDS_X
     int NN_NEEDS_Y

@@ -1,0 +1,44 @@
+/*
+ * conv2d.h: arguments of the kernels of a convolution, forward and backward, and the geometry they share.
+ *
+ * Forward and backward_data are one computation, a correlation of a source image with packed weights:
+ *
+ *     forward        source = x,  dest = y,  columns = output channels, rows = input channels
+ *     backward_data  source = dy, dest = dx, columns = input channels,  rows = output channels
+ *
+ * Backward_data with a stride is one correlation per phase: the elements of dx whose positions are equal
+ * modulo the stride meet the same taps of the kernel, one apart in dy.
+ */
+#ifndef NN_KERNELS_CONV2D_H
+#define NN_KERNELS_CONV2D_H
+
+#include <stdint.h>
+
+/* One axis of a correlation. Taps outside the source are padding: they take part in nothing. */
+typedef struct nn_conv_axis {
+    int64_t source, dest;             /* sizes of the two images */
+    int64_t count, first, stride;     /* element i of count is dest[first + i * stride] */
+    int64_t origin, step, tap_step;   /* its tap t is source[origin + i * step + t * tap_step] */
+    int64_t taps, kernel, kernel_step; /* tap t is at kernel + t * kernel_step in the weight */
+} nn_conv_axis;
+
+typedef struct nn_conv2d_args {
+    void *dest;         /* correlate: (n, h, w, groups * columns) */
+    const void *source; /* (n, h, w, groups * rows) */
+    const void *weight; /* pack: as PyTorch stores it */
+    void *packed;       /* [group][panel of columns][tap][row][column of the panel] */
+    const void *bias;   /* (groups * columns) or NULL */
+    void *dweight;      /* fold: added to; NULL where not wanted */
+    void *dbias;        /* fold: added to; NULL where not wanted */
+    const void *dy;     /* backward_weight: (n, h, w, groups * columns) */
+    void *partial;      /* backward_weight: per piece sums in packed order, then those of dy */
+
+    int64_t n, groups, rows, columns;
+    int64_t row_stride, column_stride, group_stride, kernel_width; /* of the weight, in elements */
+    nn_conv_axis axis[2];                                          /* height, width */
+
+    int64_t images, band, bands;       /* correlate: a piece is `images` images by `band` rows; bands an image */
+    int64_t piece_images, partial_size; /* backward_weight: images a piece, elements of its sums */
+} nn_conv2d_args;
+
+#endif
