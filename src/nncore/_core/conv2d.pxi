@@ -20,11 +20,25 @@ cdef int _window_pair(int64_t *out, object pair, str arg, str layer) except -1:
     return 0
 
 
+cdef int _same_dtype(ndarray array, ndarray x, str arg, str layer) except -1:
+    if array is not None and cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(x):
+        raise TypeError(f"{layer}: {arg} has dtype {array.dtype}, expected {x.dtype}")
+    return 0
+
+
+cdef int _check_vector(ndarray vector, ndarray x, int64_t size, str arg, str layer) except -1:
+    _same_dtype(vector, x, arg, layer)
+    if vector is not None and (cnp.PyArray_NDIM(vector) != 1 or vector.shape[0] != size):
+        raise ValueError(f"{layer}: {arg} has shape {(<object>vector).shape}, expected ({size},)")
+    return 0
+
+
 cdef int _plan_conv2d(nn_op *op, ndarray x, ndarray weight, bint bias, object stride, object padding,
                       object dilation, int64_t groups, str layer) except -1:
-    """Checks all shapes, and plans."""
+    """Checks x, weight and geometry, and plans."""
     cdef nn_error error
     cdef int axis
+    _same_dtype(weight, x, "weight", layer)
     if cnp.PyArray_NDIM(x) != 4:
         raise ValueError(f"{layer}: x has shape {(<object>x).shape}, expected (N, C, H, W)")
     if cnp.PyArray_NDIM(weight) != 4:
@@ -84,7 +98,7 @@ def conv2d_forward(ndarray x not None, ndarray weight not None, ndarray bias=Non
     cdef nn_op op
     cdef ndarray y
     _plan_conv2d(&op, x, weight, bias is not None, stride, padding, dilation, groups, layer)
-    _check_vector(bias, op.channels, "bias", layer)
+    _check_vector(bias, x, op.channels, "bias", layer)
     y = empty_channels_last(op.y[0], op.y[1], op.y[2], op.y[3], cnp.PyArray_TYPE(x))
     y_last = y.transpose(0, 2, 3, 1)
     x_last = as_channels_last(x).transpose(0, 2, 3, 1)
@@ -94,12 +108,6 @@ def conv2d_forward(ndarray x not None, ndarray weight not None, ndarray bias=Non
     else:
         _conv2d_forward[double](&op, y_last, x_last, row_major(weight), bias, work, layer)
     return y
-
-
-cdef int _check_vector(ndarray vector, int64_t size, str arg, str layer) except -1:
-    if vector is not None and (cnp.PyArray_NDIM(vector) != 1 or vector.shape[0] != size):
-        raise ValueError(f"{layer}: {arg} has shape {(<object>vector).shape}, expected ({size},)")
-    return 0
 
 
 cdef int _conv2d_backward(const nn_op *op, real[:, :, :, ::1] dx, real[:, :, :, ::1] dweight, real[::1] dbias,
@@ -136,11 +144,13 @@ def conv2d_backward(ndarray dy not None, ndarray x not None, ndarray weight not 
     expected = (op.y[0], op.y[1], op.y[2], op.y[3])
     if (<object>dy).shape != expected:
         raise ValueError(f"{layer}: grad has shape {(<object>dy).shape}, expected {expected}")
+    _same_dtype(dy, x, "grad", layer)
+    _same_dtype(dweight, x, "dweight", layer)
     if dweight is not None and (<object>dweight).shape != (<object>weight).shape:
         raise ValueError(
             f"{layer}: dweight has shape {(<object>dweight).shape}, expected {(<object>weight).shape}"
         )
-    _check_vector(dbias, op.channels, "dbias", layer)
+    _check_vector(dbias, x, op.channels, "dbias", layer)
     if input_grad:
         dx = empty_channels_last(op.x[0], op.x[1], op.x[2], op.x[3], cnp.PyArray_TYPE(x))
         dx_last = dx.transpose(0, 2, 3, 1)
