@@ -66,24 +66,20 @@ cdef int _plan_conv2d(nn_op *op, ndarray x, ndarray weight, bint bias, object st
     return check(nn_op_plan(op, &error), &error, layer)
 
 
-cdef object _workspace(int64_t size):
-    return np.empty(max(size, 1), dtype=np.uint8)
-
-
 cdef int _conv2d_forward(const nn_op *op, real[:, :, :, ::1] y, const real[:, :, :, ::1] x,
-                         const real[:, :, :, ::1] weight, const real[::1] bias, unsigned char[::1] work,
-                         str layer) except -1:
+                         const real[:, :, :, ::1] weight, const real[::1] bias, str layer) except -1:
     # y and x are (N, H, W, C)
     cdef nn_io io
     cdef nn_error error
     cdef nn_status status
+    cdef ndarray work = workspace(op.forward_bytes)
     memset(&io, 0, sizeof(io))
+    io.work = cnp.PyArray_DATA(work)
     io.y = &y[0, 0, 0, 0]
     io.x = &x[0, 0, 0, 0]
     io.weight = &weight[0, 0, 0, 0]
     if bias is not None:
         io.bias = &bias[0]
-    io.work = &work[0]
     with nogil:
         status = nn_op_forward(op, &io, &error)
     return check(status, &error, layer)
@@ -102,26 +98,26 @@ def conv2d_forward(ndarray x not None, ndarray weight not None, ndarray bias=Non
     y = empty_channels_last(op.y[0], op.y[1], op.y[2], op.y[3], cnp.PyArray_TYPE(x))
     y_last = y.transpose(0, 2, 3, 1)
     x_last = as_channels_last(x).transpose(0, 2, 3, 1)
-    work = _workspace(op.forward_bytes)
     if op.dtype == NN_FLOAT32:
-        _conv2d_forward[float](&op, y_last, x_last, row_major(weight), bias, work, layer)
+        _conv2d_forward[float](&op, y_last, x_last, row_major(weight), bias, layer)
     else:
-        _conv2d_forward[double](&op, y_last, x_last, row_major(weight), bias, work, layer)
+        _conv2d_forward[double](&op, y_last, x_last, row_major(weight), bias, layer)
     return y
 
 
 cdef int _conv2d_backward(const nn_op *op, real[:, :, :, ::1] dx, real[:, :, :, ::1] dweight, real[::1] dbias,
                           const real[:, :, :, ::1] dy, const real[:, :, :, ::1] x,
-                          const real[:, :, :, ::1] weight, unsigned char[::1] work, str layer) except -1:
+                          const real[:, :, :, ::1] weight, str layer) except -1:
     # dx, dy and x are (N, H, W, C)
     cdef nn_io io
     cdef nn_error error
     cdef nn_status status
+    cdef ndarray work = workspace(op.backward_bytes)
     memset(&io, 0, sizeof(io))
+    io.work = cnp.PyArray_DATA(work)
     io.dy = &dy[0, 0, 0, 0]
     io.x = &x[0, 0, 0, 0]
     io.weight = &weight[0, 0, 0, 0]
-    io.work = &work[0]
     if dx is not None:
         io.dx = &dx[0, 0, 0, 0]
     if dweight is not None:
@@ -156,9 +152,8 @@ def conv2d_backward(ndarray dy not None, ndarray x not None, ndarray weight not 
         dx_last = dx.transpose(0, 2, 3, 1)
     dy_last = as_channels_last(dy).transpose(0, 2, 3, 1)
     x_last = as_channels_last(x).transpose(0, 2, 3, 1)
-    work = _workspace(op.backward_bytes)
     if op.dtype == NN_FLOAT32:
-        _conv2d_backward[float](&op, dx_last, dweight, dbias, dy_last, x_last, row_major(weight), work, layer)
+        _conv2d_backward[float](&op, dx_last, dweight, dbias, dy_last, x_last, row_major(weight), layer)
     else:
-        _conv2d_backward[double](&op, dx_last, dweight, dbias, dy_last, x_last, row_major(weight), work, layer)
+        _conv2d_backward[double](&op, dx_last, dweight, dbias, dy_last, x_last, row_major(weight), layer)
     return dx
