@@ -1,12 +1,5 @@
 # Conv2d: forward, and backward to x, weight and bias, one engine call each.
 
-cdef object as_channels_last(ndarray x):
-    """`x` (N, C, H, W) in channels-last memory, itself where it is so."""
-    if _is_channels_last(x):
-        return x
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-
-
 cdef int _window_pair(int64_t *out, object pair, str arg, str layer) except -1:
     """Two integers, (height, width)."""
     if not isinstance(pair, tuple) or len(pair) != 2:
