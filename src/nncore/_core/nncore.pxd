@@ -81,6 +81,14 @@ cdef extern from "nncore.h" nogil:
 
     void nn_transpose(void *dst, const void *src, nn_dtype dtype, int64_t n, int64_t rows, int64_t cols)
 
+    ctypedef struct nn_stream:
+        pass
+
+    nn_stream nn_stream_make(uint64_t seed, const char *name, uint64_t call)
+    void nn_stream_uniform(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double low, double high)
+    void nn_stream_normal(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double mean, double std)
+    void nn_stream_permutation(const nn_stream *stream, int64_t *out, int64_t count)
+
     ctypedef enum nn_isa:
         NN_ISA_BASELINE
         NN_ISAS

@@ -1,0 +1,106 @@
+/*
+ * random.c: the random stream. Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as
+ * 1, 2, 3", 2011): four 32-bit words are a function of a 64-bit key and a 128-bit counter, so that element i of a
+ * stream depends on the stream and on i alone, whoever computes it and when.
+ *
+ * The counter's low half is the number of the block, its high half the nonce. Key and nonce come from (seed, name,
+ * call): the seed and a hash of the name make the key, the hash's rest and the call the nonce.
+ */
+#include <math.h>
+
+#include "random.h"
+
+void nn_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+    uint32_t k0 = key[0], k1 = key[1];
+    for (int round = 0; round < 10; round++) {
+        const uint64_t p0 = (uint64_t)c0 * 0xD2511F53u, p1 = (uint64_t)c2 * 0xCD9E8D57u;
+        const uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c0 = n0, c1 = (uint32_t)p1, c2 = n2, c3 = (uint32_t)p0;
+        k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+    }
+    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+/* ---- streams ----------------------------------------------------------------------------------------- */
+
+/* Steele, Lea, Flood (2014): every bit of the result depends on every bit of x. */
+static uint64_t mix(uint64_t x) {
+    x += UINT64_C(0x9E3779B97F4A7C15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return x ^ (x >> 31);
+}
+
+nn_stream nn_stream_make(uint64_t seed, const char *name, uint64_t call) {
+    uint64_t hash = UINT64_C(0xCBF29CE484222325); /* FNV-1a */
+    for (const char *c = name; *c; c++) hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001B3);
+    const uint64_t key = mix(mix(seed) ^ hash), nonce = mix(mix(hash) ^ call);
+    return (nn_stream){.key = {(uint32_t)key, (uint32_t)(key >> 32)}, .nonce = {(uint32_t)nonce, (uint32_t)(nonce >> 32)}};
+}
+
+void nn_stream_bits(const nn_stream *stream, uint64_t block, uint32_t out[4]) {
+    const uint32_t counter[4] = {(uint32_t)block, (uint32_t)(block >> 32), stream->nonce[0], stream->nonce[1]};
+    nn_philox(counter, stream->key, out);
+}
+
+/* 64 bits of element i: half a block. */
+static uint64_t element(const nn_stream *stream, int64_t i) {
+    uint32_t word[4];
+    nn_stream_bits(stream, (uint64_t)i / 2, word);
+    const int at = i % 2 ? 2 : 0;
+    return (uint64_t)word[at + 1] << 32 | word[at];
+}
+
+/* In [0, 1), 53 bits. */
+static double unit(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
+
+/* ---- distributions ----------------------------------------------------------------------------------- */
+
+/*
+ * low + (high - low) u in [low, high): drawn in double for both dtypes, so that a float32 model begins where the
+ * float64 one does; a sum that rounds up to high becomes the number below it.
+ */
+void nn_stream_uniform(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double low, double high) {
+    for (int64_t i = 0; i < count; i++) {
+        const double value = low + (high - low) * unit(element(stream, i));
+        if (dtype == NN_FLOAT32) {
+            const float narrow = (float)value, top = (float)high;
+            ((float *)out)[i] = narrow >= top && top > (float)low ? nextafterf(top, (float)low) : narrow;
+        } else {
+            ((double *)out)[i] = value >= high && high > low ? nextafter(high, low) : value;
+        }
+    }
+}
+
+/* Box and Muller (1958); element i takes block i for its two uniforms, and only the cosine. */
+void nn_stream_normal(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double mean, double std) {
+    const double two_pi = 6.283185307179586;
+    for (int64_t i = 0; i < count; i++) {
+        /* 1 - u is in (0, 1]: its logarithm is finite. */
+        const double radius = sqrt(-2 * log(1 - unit(element(stream, 2 * i))));
+        const double value = mean + std * radius * cos(two_pi * unit(element(stream, 2 * i + 1)));
+        if (dtype == NN_FLOAT32) ((float *)out)[i] = (float)value;
+        else ((double *)out)[i] = value;
+    }
+}
+
+/* A whole number below `bound`, every one as likely (Lemire, 2019): *at is the next element to draw. */
+static int64_t below(const nn_stream *stream, int64_t *at, int64_t bound) {
+    const uint64_t threshold = -(uint64_t)bound % (uint64_t)bound;
+    for (;;) {
+        const unsigned __int128 product = (unsigned __int128)element(stream, (*at)++) * (uint64_t)bound;
+        if ((uint64_t)product >= threshold) return (int64_t)(product >> 64);
+    }
+}
+
+/* Fisher and Yates. */
+void nn_stream_permutation(const nn_stream *stream, int64_t *out, int64_t count) {
+    for (int64_t i = 0; i < count; i++) out[i] = i;
+    int64_t at = 0;
+    for (int64_t i = count - 1; i > 0; i--) {
+        const int64_t j = below(stream, &at, i + 1), kept = out[i];
+        out[i] = out[j];
+        out[j] = kept;
+    }
+}
