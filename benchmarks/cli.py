@@ -17,7 +17,7 @@ from benchmarks.cases import FAMILIES
 from benchmarks.contestants import DEFAULT_PEERS, OURS, PEERS, chosen, distributions
 from benchmarks.contestants.contestant import Contestant
 from benchmarks.measure import QUICK, THOROUGH, Team, measure
-from benchmarks.results import CaseResult
+from benchmarks.results import CaseResult, Measurement
 from benchmarks.roofline import ROOF
 
 SCHEMA = 1  # of the JSON file
@@ -147,8 +147,14 @@ def _known(team: Team, results: list[CaseResult]) -> dict[str, dict[str, Any]]:
             "peer": contestant.peer,
             "installed_bytes": machine.installed_bytes(distributions(contestant)),
             "peak_bytes": max(peaks, default=None),
+            "interrupted_share": _interrupted_share([m for m in measured if m]),
         }
     return known
+
+
+def _interrupted_share(measured: list[Measurement]) -> float | None:
+    rounds = sum(len(m.times) for m in measured)
+    return sum(m.interrupted_rounds for m in measured) / rounds if rounds else None
 
 
 def _missing_lines(contestants: Sequence[Contestant], missing: dict[str, str]) -> list[str]:

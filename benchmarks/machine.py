@@ -10,6 +10,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 CACHE = Path("/sys/devices/system/cpu/cpu0/cache")
 UNKNOWN_CACHE = 32 << 20  # bytes, where the system does not tell
 
@@ -52,6 +57,11 @@ def peak_memory() -> int | None:
         if found:
             return int(found[1]) << 10
     return None
+
+
+def interruptions() -> int:
+    """How often the system took a core from this process against its will."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
 
 
 def cpu_model() -> str:

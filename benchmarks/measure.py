@@ -29,7 +29,7 @@ class Effort:
     least_rounds: int = 3
 
 
-THOROUGH = Effort(round_seconds=0.005, rounds=40, budget_seconds=1.5)
+THOROUGH = Effort(round_seconds=0.002, rounds=60, budget_seconds=1.5)
 QUICK = Effort(round_seconds=0.001, rounds=3, budget_seconds=0.1, least_rounds=1)
 
 
@@ -142,6 +142,7 @@ class _Run:
                     time.sleep(SPINNING)
                 answer = self._ask(m, "round", repetitions=m.repetitions)
                 m.seconds.append(answer.get("seconds"))
+                m.interrupted_rounds += bool(answer.get("interrupted"))
 
     def finish(self) -> None:
         for m in self._active():

@@ -48,7 +48,10 @@ def first_call_table(results: Sequence[CaseResult]) -> str:
 
 
 def contestants_table(entries: dict[str, dict[str, Any]]) -> str:
-    """Version, import time, size on disk and the largest memory that any case needed."""
+    """Version, import time, size on disk, the largest memory that any case needed.
+
+    The share of interrupted rounds tells how far a busy machine is to blame for odd figures.
+    """
     rows = [
         [
             name,
@@ -56,10 +59,12 @@ def contestants_table(entries: dict[str, dict[str, Any]]) -> str:
             _scaled(entry.get("import_seconds"), 1e3, "{:.0f}"),
             _scaled(entry.get("installed_bytes"), 1e-6, "{:.1f}"),
             _scaled(entry.get("peak_bytes"), 1e-6, "{:.0f}"),
+            _scaled(entry.get("interrupted_share"), 1, "{:.0%}"),
         ]
         for name, entry in entries.items()
     ]
-    return table(["contestant", "version", "import ms", "installed MB", "peak memory MB"], rows)
+    header = ["contestant", "version", "import ms", "installed MB", "peak memory MB"]
+    return table([*header, "interrupted rounds"], rows)
 
 
 def failures(results: Sequence[CaseResult]) -> list[str]:

@@ -26,6 +26,8 @@ class Measurement:
     """Largest relative difference to the case's first contestant; None for that one itself."""
     seconds: Seconds = field(default_factory=list)
     repetitions: int = 0
+    interrupted_rounds: int = 0
+    """Rounds in which somebody else ran on the contestant's cores, even when tried again."""
     first_call_seconds: float | None = None
     peak_bytes: int | None = None
 
@@ -129,6 +131,7 @@ def _measurement_json(m: Measurement) -> dict[str, Any]:
             "min_us": 1e6 * times[0],
             "rounds": len(times),
             "repetitions": m.repetitions,
+            "interrupted_rounds": m.interrupted_rounds,
         }
     if m.first_call_seconds is not None:
         entry["first_call_ms"] = 1e3 * m.first_call_seconds

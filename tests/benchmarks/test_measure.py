@@ -10,11 +10,12 @@ import pytest
 from benchmarks import machine
 from benchmarks.case import Case
 from benchmarks.cases import find
-from benchmarks.contestants.contestant import Contestant
+from benchmarks.contestants.contestant import Contestant, Runner
 from benchmarks.measure import Effort, Team, measure
 from benchmarks.process import MissingError, WorkerError, WorkerProcess
 from benchmarks.results import CaseResult
 from benchmarks.roofline import ROOF
+from benchmarks.worker import Worker
 
 CORES = machine.available_cores()[:1]
 EFFORT = Effort(round_seconds=1e-4, rounds=4, budget_seconds=0.05)
@@ -115,6 +116,13 @@ def test_an_operation_without_a_part_in_it_is_absent(fake) -> None:
     assert result.ours is None
 
 
+@pytest.mark.parametrize("cores", [CORES, machine.available_cores()[:2]], ids=len)
+def test_a_worker_runs_on_its_cores_with_as_many_threads(fake, cores: list[int]) -> None:
+    with Team([fake("right")], cores) as team:
+        known = team.known["nncore right"]
+    assert known["version"] == f"{len(cores)} {cores} {len(cores)}"
+
+
 def test_a_slow_contestant_sits_rounds_out(case: Case, fake) -> None:
     result = run(
         case,
@@ -159,3 +167,34 @@ def test_the_roof_of_a_memory_bound_case_is_a_copy(fake) -> None:
     assert result.roof is not None
     assert result.roof_share is not None
     assert result.roof_share > 0
+
+
+class _Runs:
+    """A builder whose only runner does nothing; stands in for a contestant."""
+
+    version = ""
+
+    def build(self, case: Case, arrays: dict) -> Runner:
+        return Runner(lambda: None, lambda: {"y": arrays["x"]})
+
+
+@pytest.mark.parametrize(
+    ("interruptions", "tries", "reported"),
+    [([0, 0], 1, False), ([0, 1, 1, 1], 2, False), ([0, 1, 1, 2, 2, 3], 3, True)],
+    ids=["undisturbed", "once", "always"],
+)
+def test_an_interrupted_round_is_tried_again(
+    case: Case,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    interruptions: list[int],
+    tries: int,
+    reported: bool,
+) -> None:
+    worker = Worker(_Runs())
+    worker.prepare(case.family, case.name, str(tmp_path / "result.npz"))
+    asked = iter(interruptions)
+    monkeypatch.setattr(machine, "interruptions", lambda: next(asked))
+    assert worker.round(3)["interrupted"] is reported
+    assert list(asked) == []
+    assert len(interruptions) == 2 * tries

@@ -85,9 +85,10 @@ def test_first_calls_and_costs() -> None:
         measured("jax", "jax", 1e-6, first_call_seconds=0.5),
     )
     assert "|   2.00 | 500.00 |" in report.first_call_table([result])
-    known = {"jax": {"version": "1.2", "import_seconds": 0.25, "installed_bytes": 3_100_000}}
-    assert "| jax        |     1.2 |       250 |          3.1 |              - |" in (
-        report.contestants_table(known)
+    known = {"jax": {"version": "1.2", "import_seconds": 0.25, "interrupted_share": 0.125}}
+    line = report.contestants_table(known).splitlines()[-1]
+    assert line == (
+        "| jax        |     1.2 |       250 |            - |              - |                12% |"
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import machine
 from benchmarks.case import Arrays
 from benchmarks.contestants.contestant import Operations, Runner
 
@@ -26,7 +27,8 @@ def open_contestant(variant: str, threads: int) -> Operations:
         raise RuntimeError("does not open")
     makers = {"linear.forward": lambda _, arrays: _linear(variant, arrays)}
     makers |= {"activation.forward": lambda _, arrays: _relu(arrays)}
-    return Operations(f"of {threads}", makers)
+    place = f"{threads} {machine.available_cores()} {os.environ['OPENBLAS_NUM_THREADS']}"
+    return Operations(place, makers)
 
 
 def _linear(variant: str, arrays: Arrays) -> Runner:
