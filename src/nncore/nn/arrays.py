@@ -17,13 +17,13 @@ ALIGNMENT = 64
 def element_type(dtype: DTypeLike, layer: str) -> np.dtype[Any]:
     """`dtype` as float32 or float64; anything else is a TypeError that names the layer."""
     try:
-        result = np.dtype(dtype)
+        # np.dtype(None) is float64; here it is an argument that was forgotten rather than meant.
+        result = np.dtype("V" if dtype is None else dtype).newbyteorder("=")
     except TypeError:
-        result = None
-    # np.dtype(None) is float64: an argument that was forgotten rather than meant.
-    if dtype is None or result not in (np.dtype(np.float32), np.dtype(np.float64)):
+        result = np.dtype("V")
+    if result.kind != "f" or result.itemsize not in (4, 8):
         raise TypeError(f"{layer}: dtype must be float32 or float64, got {dtype!r}")
-    return result.newbyteorder("=")
+    return result
 
 
 def element_type_of(x: Any) -> np.dtype[Any]:

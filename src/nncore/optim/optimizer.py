@@ -206,7 +206,9 @@ class Optimizer:
         alike: dict[Any, list[tuple[str, Parameter]]] = {}
         for name, parameter in zip(group["param_names"], group["params"], strict=True):
             if parameter.requires_grad:
-                key = parameter.dtype, self._steps.get(parameter, 0)
+                # State arrays begin with their first step, which may follow steps without them.
+                begun = parameter in self._arrays
+                key = parameter.dtype, self._steps.get(parameter, 0) if begun else 0
                 alike.setdefault(key, []).append((name, parameter))
         runs = []
         for (_, steps), pairs in alike.items():

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nncore.nn.arrays import Array, value
 from nncore.nn.parameter import Parameter
 
@@ -64,11 +62,12 @@ def load_state_dict(optimizer: "Optimizer", given: Mapping[str, Any]) -> None:
         message = "; ".join(fault.removeprefix(f"{name}: ") for fault in faults)
         raise ValueError(f"{name}: state_dict does not fit, nothing was loaded: {message}")
     # Arrays that are not there yet are made before any is written.
-    targets = [optimizer._arrays_of(parameter, len(arrays)) for parameter, _, arrays in staged]
-    for (parameter, steps, arrays), own_arrays in zip(staged, targets, strict=True):
+    for parameter, _, arrays in staged:
+        optimizer._arrays_of(parameter, len(arrays))
+    for parameter, steps, arrays in staged:
         optimizer._steps[parameter] = steps
-        for own_array, array in zip(own_arrays, arrays, strict=True):
-            own_array[...] = array
+        for i, own_array in enumerate(optimizer._arrays.get(parameter, ())):
+            own_array[...] = arrays[i] if arrays else 0
     for group, theirs in zip(own, numbers, strict=True):
         group.update(theirs)
 
@@ -87,7 +86,7 @@ def _numbers(optimizer: "Optimizer", group: "Group", given: Mapping[str, Any]) -
 def _entry(
     optimizer: "Optimizer", parameter: Parameter, number: Any, entry: Mapping[str, Any]
 ) -> tuple[int, list[Array]]:
-    """The steps done and copies of the state arrays (none yet: no arrays) of one parameter."""
+    """The steps done and the state arrays (none yet: no arrays) of one parameter."""
     name = type(optimizer).__name__
     arrays: list[Array] = []
     for key in optimizer._state_names:
@@ -98,7 +97,7 @@ def _entry(
             raise ValueError(
                 f"state[{number!r}]['{key}'] has shape {array.shape}, expected {parameter.shape}"
             )
-        arrays.append(np.array(array))
+        arrays.append(array)
     if not arrays:
         return 0, []
     if len(arrays) < len(optimizer._state_names):
