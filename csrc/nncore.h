@@ -135,7 +135,10 @@ typedef struct nn_update {
     bool clear_grad; /* leave zeros in grad */
 } nn_update;
 
+/* Everything is checked before anything is changed. */
 nn_status nn_update_run(nn_update *update, nn_error *error);
+/* The first tensor with an infinite or NaN gradient, -1 if there is none. */
+int64_t nn_update_nonfinite(const nn_update *update);
 
 /* ---- random stream ----------------------------------------------------------------------------------- */
 

@@ -143,6 +143,18 @@ NN_INLINE REAL sfma(REAL a, REAL b, REAL c) {
 #endif
 }
 
+/* Correctly rounded, like division: the instruction, never its estimate. */
+NN_INLINE vec vsqrt(vec v) {
+    vec r;
+    for (int i = 0; i < VL; i++)
+#if NN_BITS == 32
+        r[i] = __builtin_sqrtf(v[i]);
+#else
+        r[i] = __builtin_sqrt(v[i]);
+#endif
+    return r;
+}
+
 /* Lane by lane: mask ? a : b; the mask is a comparison's result (all bits or none). */
 NN_INLINE vec vselect(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 

@@ -20,6 +20,7 @@ enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
 #define MATH_LN2_HIGH 0x1.63p-1f   /* short, so that a product with an exponent is exact without FMA */
 #define MATH_LN2_LOW (-0x1.bd0106p-13f)
 #define MATH_SQRT_HALF 0x3f3504f3  /* bits */
+#define MATH_LARGEST 0x1.fffffep127f
 /* (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; exp within 2^-28 */
 static const REAL math_exp_terms[] = {0x1.fffffcp-2f, 0x1.555490p-3f, 0x1.5558f2p-5f, 0x1.123a5cp-7f,
                                       0x1.6a24eep-10f};
@@ -34,6 +35,7 @@ enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
 #define MATH_LN2_HIGH 0x1.62e42feep-1
 #define MATH_LN2_LOW 0x1.a39ef35793c76p-33
 #define MATH_SQRT_HALF INT64_C(0x3fe6a09e667f3bcd)
+#define MATH_LARGEST 0x1.fffffffffffffp1023
 /* as above; exp within 2^-57 */
 static const REAL math_exp_terms[] = {0x1.000000000000ap-1,  0x1.55555555554f9p-3,  0x1.5555555550835p-5,
                                       0x1.1111111127d8cp-7,  0x1.6c16c1843ed2fp-10, 0x1.a01a0129ece08p-13,

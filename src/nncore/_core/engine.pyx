@@ -6,6 +6,7 @@ allocate their results; arguments that they change (gradients that are added to)
 """
 cimport cython
 cimport numpy as cnp
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.string cimport memset
 from numpy cimport ndarray
 
@@ -31,3 +32,4 @@ include "losses.pxi"
 include "flatten.pxi"
 include "conv2d.pxi"
 include "random.pxi"
+include "update.pxi"

@@ -62,8 +62,6 @@ cdef double _loss_forward(nn_kind kind, const real[:, ::1] x, const void *target
     cdef nn_error error
     cdef nn_status status
     cdef double loss = 0
-    cdef double partial[64]
-    cdef double[::1] work
     _loss_plan(&op, kind, NN_FLOAT32 if real is float else NN_FLOAT64, x.shape[0], x.shape[1], layer)
     memset(&io, 0, sizeof(io))
     io.y = &loss
@@ -71,10 +69,8 @@ cdef double _loss_forward(nn_kind kind, const real[:, ::1] x, const void *target
     io.target = target
     if saved is not None:
         io.saved = &saved[0, 0]
-    io.work = partial
-    if op.forward_bytes > <int64_t>sizeof(partial):
-        work = np.empty(op.forward_bytes // 8)
-        io.work = &work[0]
+    cdef ndarray work = workspace(op.forward_bytes)
+    io.work = cnp.PyArray_DATA(work)
     with nogil:
         status = nn_op_forward(&op, &io, &error)
     check(status, &error, layer)

@@ -80,6 +80,35 @@ cdef extern from "nncore.h" nogil:
     nn_status nn_op_backward(const nn_op *op, const nn_io *io, nn_error *error)
 
     void nn_transpose(void *dst, const void *src, nn_dtype dtype, int64_t n, int64_t rows, int64_t cols)
+    ctypedef struct nn_tensor:
+        void *param
+        void *grad
+        void *state[2]
+        int64_t count
+
+    ctypedef enum nn_update_kind:
+        NN_SGD
+        NN_ADAM
+
+    ctypedef struct nn_update:
+        nn_update_kind kind
+        nn_dtype dtype
+        nn_tensor *tensors
+        int64_t tensor_count
+        int64_t steps
+        double lr
+        double weight_decay
+        double momentum
+        double dampening
+        cbool nesterov
+        double beta1
+        double beta2
+        double eps
+        cbool decoupled
+        cbool clear_grad
+
+    nn_status nn_update_run(nn_update *update, nn_error *error)
+    int64_t nn_update_nonfinite(const nn_update *update)
 
     ctypedef struct nn_stream:
         pass

@@ -1,0 +1,39 @@
+/*
+ * update.h: arguments of the optimisers' updates: many tensors as one run of elements.
+ */
+#ifndef NN_KERNELS_UPDATE_H
+#define NN_KERNELS_UPDATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The engine's nn_tensor (csrc/ops/update.c holds them together): kernels do not know its header. */
+typedef struct __attribute__((may_alias)) nn_update_tensor {
+    void *param, *grad, *state[2];
+    int64_t count;
+} nn_update_tensor;
+
+typedef struct nn_update_args {
+    const nn_update_tensor *tensors; /* begin and end count through all of them, one behind the other */
+    int64_t tensor_count;
+    double lr, weight_decay;
+    bool clear_grad;
+
+    /* SGD */
+    double momentum, one_minus_dampening;
+    bool nesterov;
+    bool first; /* the momentum buffer starts as the gradient */
+
+    /* Adam, with the bias corrections of this step taken in */
+    double beta1, one_minus_beta1, beta2, one_minus_beta2, eps;
+    double shrink;         /* what decoupled weight decay leaves: 1 - lr weight_decay */
+    double step_size;      /* lr / (1 - beta1^t) */
+    double root_scale;     /* 1 / sqrt(1 - beta2^t) */
+
+    int *nonfinite;        /* update_finite: set to 1 where a gradient is infinite or NaN */
+} nn_update_args;
+
+/* Elements a piece. */
+enum { NN_UPDATE_PIECE = 8192 };
+
+#endif
