@@ -42,6 +42,7 @@ class Worker:
     def __init__(self, builder: Builder):
         self._builder = builder
         self._runners: list[Runner] = []
+        self._held: list[object] = []
         self._next = 0
         self._seconds_each = 0.0
 
@@ -69,15 +70,17 @@ class Worker:
             copies = min(MAX_COPIES, 1 + int(2 * machine.last_level_cache() / spec.bytes))
             others = (self._builder.build(spec, spec.arrays()) for _ in range(copies - 1))
             self._runners += [other for other in others if other]
+        self._held = [None] * len(self._runners)
         return {"first_call_seconds": first_call, "copies": len(self._runners)}
 
     def calibrate(self, seconds: float) -> wire.Message:
         """Double the repetitions until they take long enough to be timed, then scale."""
         self._reset()
-        repetitions, elapsed = 1, self._time(1)
+        self._time(len(self._runners))  # first touches of memory
+        repetitions, (elapsed, _) = 1, self._fastest(1)
         while elapsed < seconds / 4 and repetitions < MAX_REPETITIONS:
             repetitions *= 2
-            elapsed = self._time(repetitions)
+            elapsed, _ = self._fastest(repetitions)
         self._seconds_each = elapsed / repetitions
         wanted = round(seconds / max(self._seconds_each, 1e-9))
         return {
@@ -86,23 +89,13 @@ class Worker:
         }
 
     def round(self, repetitions: int) -> wire.Message:
-        """Time so many repetitions, after a rehearsal that brings code and data back into cache.
-
-        Where the system gave the core to somebody else meanwhile, that time is in the figure, so a
-        short round is tried again.
-        """
+        """Time so many repetitions, after a rehearsal that brings code and data back into cache."""
         self._reset()
         if self._seconds_each < SLOWEST_WARM_UP:
             self._time(1)
-        tries = TRIES if self._seconds_each * repetitions < LONGEST_RETRY else 1
-        fastest = math.inf
-        for _ in range(tries):
-            before = machine.interruptions()
-            fastest = min(fastest, self._time(repetitions) / repetitions)
-            interrupted = machine.interruptions() > before
-            if not interrupted:
-                break
-        return {"seconds": fastest, "interrupted": interrupted}
+        elapsed, interrupted = self._fastest(repetitions)
+        done = repetitions * self._runners[0].times
+        return {"seconds": elapsed / done, "interrupted": interrupted}
 
     def finish(self) -> wire.Message:
         peak = machine.peak_memory()
@@ -113,28 +106,45 @@ class Worker:
         for runner in self._runners:
             runner.reset()
 
+    def _fastest(self, repetitions: int) -> tuple[float, bool]:
+        """Seconds that so many runs take, and whether the system interrupted them.
+
+        When it gives the core to somebody else, that time is in the figure: short runs are tried
+        again a few times.
+        """
+        fastest = math.inf
+        for _ in range(TRIES):
+            before = machine.interruptions()
+            fastest = min(fastest, self._time(repetitions))
+            interrupted = machine.interruptions() > before
+            if not interrupted or fastest > LONGEST_RETRY:
+                break
+        return fastest, interrupted
+
     def _time(self, repetitions: int) -> float:
-        """Seconds in which so many times the case's work is done."""
-        runners = self._runners
-        with runners[0].surroundings():
-            if len(runners) == 1:
-                elapsed = _time_one(runners[0].run, repetitions)
-            else:
-                elapsed = self._time_in_turn(repetitions)
-        return elapsed / runners[0].times
+        """Seconds that so many runs take."""
+        with self._runners[0].surroundings():
+            if len(self._runners) == 1:
+                return _time_one(self._runners[0].run, repetitions)
+            return self._time_in_turn(repetitions)
 
     def _time_in_turn(self, repetitions: int) -> float:
-        """Go on where the last round stopped, so that no copy is still in cache."""
-        count = len(self._runners)
-        order = [self._runners[(self._next + i) % count].run for i in range(repetitions)]
+        """Go on where the last round stopped, so that no copy is still in cache.
+
+        Outputs are held until their turn comes again: a freed one would be the next one's memory,
+        and hot.
+        """
+        count, held = len(self._runners), self._held
+        turns = [(self._next + i) % count for i in range(repetitions)]
         self._next = (self._next + repetitions) % count
+        order = [(turn, self._runners[turn].run) for turn in turns]
         start = time.perf_counter()
-        for run in order:
-            run()
+        for turn, run in order:
+            held[turn] = run()
         return time.perf_counter() - start
 
     def _drop(self) -> None:
-        self._runners = []
+        self._runners, self._held = [], []
         gc.collect()
 
 

@@ -36,7 +36,7 @@ def open_contestant(variant: str, threads: int) -> Operations:
         return Operations(
             torch.__version__,
             {
-                "activation.forward": partial(_activation_forward, prepare=torch.compile),
+                "activation.forward": _activation_compiled,
                 "step.train": partial(training_step, layout=contiguous, prepare=torch.compile),
             },
         )
@@ -227,20 +227,37 @@ def _conv_backward(
     return _kernel(arrays, names, make, layout)
 
 
-# Activations
+# Activations, into outputs that are there already as well
 
-_FORWARD = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
-_BACKWARD = {
-    "relu": lambda grad, y: aten.threshold_backward(grad, y, 0),
-    "sigmoid": aten.sigmoid_backward,
-    "tanh": aten.tanh_backward,
+_FORWARD: dict[str, Function] = {
+    "relu": lambda x, out: torch.clamp_min(x, 0, out=out),
+    "sigmoid": lambda x, out: torch.sigmoid(x, out=out),
+    "tanh": lambda x, out: torch.tanh(x, out=out),
+}
+_BACKWARD: dict[str, Function] = {
+    "relu": lambda grad, y, out: aten.threshold_backward.grad_input(grad, y, 0, grad_input=out),
+    "sigmoid": lambda grad, y, out: aten.sigmoid_backward.grad_input(grad, y, grad_input=out),
+    "tanh": lambda grad, y, out: aten.tanh_backward.grad_input(grad, y, grad_input=out),
+}
+_COMPILED: dict[str, Function] = {
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
 }
 
 
-def _activation_forward(
-    case: Case, arrays: Arrays, prepare: Callable[[Function], Function] = lambda f: f
-) -> Runner:
-    function = prepare(_FORWARD[case.options["function"]])
+def _activation_forward(case: Case, arrays: Arrays) -> Runner:
+    function = _FORWARD[case.options["function"]]
+
+    def make(t: Tensors) -> Callable[[], object]:
+        x, y = t["x"], torch.empty_like(t["x"])
+        return lambda: function(x, y)
+
+    return _kernel(arrays, ("y",), make)
+
+
+def _activation_compiled(case: Case, arrays: Arrays) -> Runner:
+    function = torch.compile(_COMPILED[case.options["function"]])
     return _kernel(arrays, ("y",), lambda t: lambda: function(t["x"]))
 
 
@@ -248,7 +265,8 @@ def _activation_backward(case: Case, arrays: Arrays) -> Runner:
     name = case.options["function"]
 
     def make(t: Tensors) -> Callable[[], object]:
-        y, grad, backward = _FORWARD[name](t["x"]), t["grad"], _BACKWARD[name]
-        return lambda: backward(grad, y)
+        grad, dx, backward = t["grad"], torch.empty_like(t["x"]), _BACKWARD[name]
+        y = _FORWARD[name](t["x"], torch.empty_like(t["x"]))
+        return lambda: backward(grad, y, dx)
 
     return _kernel(arrays, ("dx",), make)
