@@ -84,6 +84,7 @@ typedef struct nn_op {
     int64_t backward_bytes; /* workspace of backward */
     int64_t flops;          /* of forward */
     int needs;              /* NN_NEEDS_* */
+    bool overwrites;        /* backward heeds nn_io.overwrite */
 } nn_op;
 
 /*
@@ -101,6 +102,7 @@ typedef struct nn_io {
     void *dx;
     void *dweight, *dbias;
     const void *dy; /* losses: ONE double, the factor on their gradient; NULL means 1 */
+    bool overwrite;  /* write dweight and dbias instead of adding; only where op.overwrites */
 } nn_io;
 
 const char *nn_op_name(nn_kind kind);
@@ -139,6 +141,54 @@ typedef struct nn_update {
 nn_status nn_update_run(nn_update *update, nn_error *error);
 /* The first tensor with an infinite or NaN gradient, -1 if there is none. */
 int64_t nn_update_nonfinite(const nn_update *update);
+
+/* ---- compiled step ----------------------------------------------------------------------------------- */
+
+/*
+ * A node of a step: one operation. It reads the value `input` (0 is the step's x, i + 1 is the output of node
+ * i) and the caller's weights, and writes the value of its own. Only the last node may be a loss.
+ */
+typedef struct nn_node {
+    nn_op op; /* kind, dtype, x (x[0] is the capacity in samples), arguments: as for nn_op_plan */
+    int64_t input;
+    const void *weight, *bias;
+    void *dweight, *dbias; /* NULL: frozen, no work is done for it */
+} nn_node;
+
+typedef struct nn_step nn_step;
+
+/* What of a step to run. */
+typedef enum nn_step_mode {
+    NN_STEP_PREDICT,   /* forward up to the loss, nothing saved */
+    NN_STEP_EVALUATE,  /* forward and loss */
+    NN_STEP_GRADIENTS, /* gradients zeroed, forward, loss, backward */
+    NN_STEP_TRAIN,     /* the same, then the updates, which leave the gradients zero */
+} nn_step_mode;
+
+/* Plans all nodes and lays out the arena. On failure *node is the index of the node at fault, or -1. */
+nn_status nn_step_create(nn_step **step, const nn_node *nodes, int64_t count, int64_t *node, nn_error *error);
+void nn_step_destroy(nn_step *step);
+
+/*
+ * Runs one batch of n samples, 0 <= n <= capacity. x and target are dense as for operations; dy is the factor
+ * on the loss (1 for the mean). *loss is untouched by NN_STEP_PREDICT.
+ */
+nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *x, const void *target, int64_t n,
+                      nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
+                      nn_error *error);
+
+int64_t nn_step_bytes(const nn_step *step);    /* of the arena */
+int64_t nn_step_capacity(const nn_step *step); /* in samples */
+
+/* Where a value lies during and after a run, and the planned node: for introspection and predictions. */
+const void *nn_step_value(const nn_step *step, int64_t value);
+const nn_op *nn_step_op(const nn_step *step, int64_t node);
+/* Offset and bytes in the arena of a node's output, its gradient and its saved state (offset -1: none). */
+typedef struct nn_place {
+    int64_t offset, bytes;
+    int64_t from, to; /* first and last time of use: forward of node i is i, its backward 2 * count - 1 - i */
+} nn_place;
+void nn_step_places(const nn_step *step, int64_t node, nn_place *y, nn_place *dy, nn_place *saved);
 
 /* ---- random stream ----------------------------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #ifndef NN_KERNELS_LINEAR_H
 #define NN_KERNELS_LINEAR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct nn_linear_args {
@@ -18,6 +19,7 @@ typedef struct nn_linear_args {
     const void *dy;     /* (n, out) */
     void *packed;       /* x^T in panels (forward_swapped): written by pack_input */
     int64_t n, in, out;
+    bool overwrite;     /* backward_weight: write dweight and dbias, as if they had been zero */
 } nn_linear_args;
 
 enum {

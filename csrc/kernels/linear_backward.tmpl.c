@@ -49,11 +49,12 @@ enum {
     WEIGHT_VECS = NN_LINEAR_WEIGHT_PIECE / VL,
 };
 
-/* block (depth, rows) = columns of dy, zeros beyond rows; dbias (rows) += their sums, where wanted. */
-static void pack_gradient(REAL *block, const REAL *dy, int64_t out, int64_t depth, int64_t rows, REAL *dbias) {
+/* block (depth, rows) = columns of dy, zeros beyond rows; dbias (rows) = its value, or zero, + their sums. */
+static void pack_gradient(REAL *block, const REAL *dy, int64_t out, int64_t depth, int64_t rows, REAL *dbias,
+                          bool from_zero) {
     for (int v = 0; v < WEIGHT_VECS; v++) {
         const int64_t some = nn_max(0, nn_min(rows - v * VL, VL));
-        vec sum = dbias ? vload_some(dbias + v * VL, some) : vset(0);
+        vec sum = dbias && !from_zero ? vload_some(dbias + v * VL, some) : vset(0);
         for (int64_t p = 0; p < depth; p++) {
             const REAL *from = dy + p * out + v * VL;
             const vec d = some == VL ? vload(from) : vload_some(from, some);
@@ -73,12 +74,14 @@ NN_DEFINE_KERNEL(linear_backward_weight) {
     const int64_t rows = end - begin;
     for (int64_t p = 0; p < l->n; p += WEIGHT_DEPTH) {
         const int64_t depth = nn_min(WEIGHT_DEPTH, l->n - p);
-        pack_gradient(block, dy + p * l->out + begin, l->out, depth, rows, dbias ? dbias + begin : NULL);
+        const bool from_zero = l->overwrite && p == 0;
+        pack_gradient(block, dy + p * l->out + begin, l->out, depth, rows, dbias ? dbias + begin : NULL,
+                      from_zero);
         if (!l->dweight) continue;
         for (int64_t j = 0; j < l->in; j += GEMM_COLS) {
             gemm_tile tile = {.c = (REAL *)l->dweight + begin * l->in + j, .ldc = l->in, .a = block, .row = 1,
                               .step = NN_LINEAR_WEIGHT_PIECE, .b = x + p * l->in + j, .ldb = l->in, .k = depth,
-                              .cols = nn_min(GEMM_COLS, l->in - j), .accumulate = true};
+                              .cols = nn_min(GEMM_COLS, l->in - j), .accumulate = !from_zero};
             if (copies(tile.cols, rows / GEMM_ROWS)) {
                 gemm_pack_plain(panel, tile.b, l->in, depth, tile.cols);
                 tile.b = panel;
@@ -96,14 +99,17 @@ NN_DEFINE_KERNEL(linear_backward_weight_rows) {
     REAL *dbias = l->dbias;
     enum { WIDE = 4 };
     for (int64_t i = begin; i < end; i++) {
-        if (dbias)
-            for (int64_t s = 0; s < l->n; s++) dbias[i] += dy[s * l->out + i];
+        if (dbias) {
+            REAL sum = l->overwrite ? 0 : dbias[i];
+            for (int64_t s = 0; s < l->n; s++) sum += dy[s * l->out + i];
+            dbias[i] = sum;
+        }
         if (!l->dweight) continue;
         REAL *row = (REAL *)l->dweight + i * l->in;
         int64_t j = 0;
         for (; j + WIDE * VL <= l->in; j += WIDE * VL) {
             vec acc[WIDE];
-            _Pragma("GCC unroll 4") for (int v = 0; v < WIDE; v++) acc[v] = vload(row + j + v * VL);
+            _Pragma("GCC unroll 4") for (int v = 0; v < WIDE; v++) acc[v] = l->overwrite ? vset(0) : vload(row + j + v * VL);
             for (int64_t s = 0; s < l->n; s++) {
                 const vec d = vset(dy[s * l->out + i]);
                 _Pragma("GCC unroll 4") for (int v = 0; v < WIDE; v++)
@@ -113,7 +119,7 @@ NN_DEFINE_KERNEL(linear_backward_weight_rows) {
         }
         for (; j < l->in; j += VL) {
             const int64_t some = nn_min(VL, l->in - j);
-            vec acc = vload_some(row + j, some);
+            vec acc = l->overwrite ? vset(0) : vload_some(row + j, some);
             for (int64_t s = 0; s < l->n; s++)
                 acc = vfma(vset(dy[s * l->out + i]), vload_some(x + s * l->in + j, some), acc);
             vstore_some(row + j, acc, some);

@@ -5,6 +5,8 @@
  */
 #include "../kernels/linear.h"
 
+#include <string.h>
+
 #include "../runtime/runtime.h"
 #include "op.h"
 
@@ -51,6 +53,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->flops = flops;
     op->forward_bytes = packed;
     op->needs = NN_NEEDS_X;
+    op->overwrites = true;
     return NN_OK;
 }
 
@@ -70,7 +73,12 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     (void)error;
     nn_linear_args args = {.dx = io->dx, .dweight = io->dweight, .dbias = io->dbias, .x = io->x,
                            .weight = io->weight, .dy = io->dy,
-                           .n = op->x[0], .in = op->x[1], .out = op->channels};
+                           .n = op->x[0], .in = op->x[1], .out = op->channels, .overwrite = io->overwrite};
+    if (args.n == 0 && io->overwrite) { /* nothing to sum: the gradients are zero */
+        const size_t element = (size_t)nn_dtype_bytes(op->dtype);
+        if (io->dweight) memset(io->dweight, 0, (size_t)(args.in * args.out) * element);
+        if (io->dbias) memset(io->dbias, 0, (size_t)args.out * element);
+    }
     if (args.n > 0 && (io->dweight || io->dbias))
         nn_parallel(nn_kernel(weight_kernel(args.n), op->dtype), &args, args.out, NN_LINEAR_WEIGHT_PIECE, op->flops);
     if (io->dx)

@@ -2,12 +2,15 @@
 
 from nncore import data, nn, optim
 from nncore._core.config import get_num_threads, set_num_threads, show_config
+from nncore.compiler import Step, compile
 from nncore.nn.recording import no_record, recording
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Step",
     "__version__",
+    "compile",
     "data",
     "get_num_threads",
     "nn",

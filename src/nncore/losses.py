@@ -85,8 +85,10 @@ class CrossEntropyLoss(LossFunction):
     IndexError
         A label is below 0 or not below the number of classes; the message has value and row.
 
-    Notes ----- Shapes: predictions (logits) (N, classes), labels (N,). Source: Bridle,
-    "Probabilistic interpretation of feedforward classification network outputs" (1990).
+    Notes
+    -----
+    Shapes: predictions (logits) (N, classes), labels (N,). Source: Bridle, "Probabilistic
+    interpretation of feedforward classification network outputs" (1990).
     """
 
     def _forward(self, pred: Array, target: Any) -> tuple[float, Any]:

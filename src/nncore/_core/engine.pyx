@@ -7,7 +7,7 @@ allocate their results; arguments that they change (gradients that are added to)
 cimport cython
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from numpy cimport ndarray
 
 from nncore._core.nncore cimport *
@@ -31,5 +31,6 @@ include "activation.pxi"
 include "losses.pxi"
 include "flatten.pxi"
 include "conv2d.pxi"
-include "random.pxi"
 include "update.pxi"
+include "step.pxi"
+include "random.pxi"

@@ -25,6 +25,7 @@ cdef extern from "nncore.h" nogil:
         NN_FLOAT64
 
     ctypedef enum nn_kind:
+        NN_OP_KINDS
         NN_OP_LINEAR
         NN_OP_RELU
         NN_OP_CROSS_ENTROPY
@@ -109,6 +110,39 @@ cdef extern from "nncore.h" nogil:
 
     nn_status nn_update_run(nn_update *update, nn_error *error)
     int64_t nn_update_nonfinite(const nn_update *update)
+
+    ctypedef struct nn_node:
+        nn_op op
+        int64_t input
+        const void *weight
+        const void *bias
+        void *dweight
+        void *dbias
+
+    ctypedef struct nn_step:
+        pass
+
+    ctypedef enum nn_step_mode:
+        NN_STEP_PREDICT
+        NN_STEP_EVALUATE
+        NN_STEP_GRADIENTS
+        NN_STEP_TRAIN
+
+    ctypedef struct nn_place:
+        int64_t offset
+        int64_t bytes
+        int64_t from_ "from"
+        int64_t to
+
+    nn_status nn_step_create(nn_step **step, const nn_node *nodes, int64_t count, int64_t *node, nn_error *error)
+    void nn_step_destroy(nn_step *step)
+    nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *x, const void *target, int64_t n,
+                          nn_update **updates, int64_t update_count, double *loss, int64_t *node, nn_error *error)
+    int64_t nn_step_bytes(const nn_step *step)
+    int64_t nn_step_capacity(const nn_step *step)
+    const void *nn_step_value(const nn_step *step, int64_t value)
+    const nn_op *nn_step_op(const nn_step *step, int64_t node)
+    void nn_step_places(const nn_step *step, int64_t node, nn_place *y, nn_place *dy, nn_place *saved)
 
     ctypedef struct nn_stream:
         pass

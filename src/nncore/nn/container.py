@@ -22,9 +22,11 @@ class Sequential(Module):
     TypeError
         Something in it is no Module.
 
-    Notes ----- Shapes are those of the layers. Supports ``len``, iteration, indexing and slicing
-    (a slice is a new Sequential of the same layers), assignment and deletion by index, `append`,
-    `extend`, `insert`. Without layers it returns its input.
+    Notes
+    -----
+    Shapes are those of the layers. Supports ``len``, iteration, indexing and slicing (a slice is
+    a new Sequential of the same layers), assignment and deletion by index, `append`, `extend`,
+    `insert`. Without layers it returns its input.
     """
 
     def __init__(self, *layers: Any) -> None:

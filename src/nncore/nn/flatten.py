@@ -24,8 +24,10 @@ class Flatten(Module):
         At construction: they are no integers. At a call: x has no such axes, or they are in the
         wrong order.
 
-    Notes ----- Shapes: with the defaults x (N, ...) and y (N, product of the other sizes). y may
-    be a view of x.
+    Notes
+    -----
+    Shapes: with the defaults x (N, ...) and y (N, product of the other sizes). y may be a view of
+    x.
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:

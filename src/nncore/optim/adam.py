@@ -30,8 +30,10 @@ class Adam(Optimizer):
     TypeError, ValueError
         A number is out of range, `params` is empty or holds something else.
 
-    Notes ----- Rules and names are PyTorch's. Source: Kingma and Ba, "Adam: a method for
-    stochastic optimization" (2015).
+    Notes
+    -----
+    Rules and names are PyTorch's. Source: Kingma and Ba, "Adam: a method for stochastic
+    optimization" (2015).
     """
 
     _kind = "adam"

@@ -29,8 +29,10 @@ class SGD(Optimizer):
     TypeError, ValueError
         A number is negative or not finite, `params` is empty or holds something else.
 
-    Notes ----- Rules and names are PyTorch's. Source: Sutskever et al., "On the importance of
-    initialization and momentum in deep learning" (2013).
+    Notes
+    -----
+    Rules and names are PyTorch's. Source: Sutskever et al., "On the importance of initialization
+    and momentum in deep learning" (2013).
     """
 
     _kind = "sgd"

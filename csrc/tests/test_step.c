@@ -1,0 +1,201 @@
+/*
+ * test_step: a step over a small network gives the bits that its operations give one by one, for every batch up
+ * to its capacity and any number of threads; buffers alive together never share memory; wrong lists are refused.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "nncore.h"
+
+enum { N = 23, IN = 37, HIDDEN = 29, CLASSES = 5, NODES = 4 };
+
+typedef struct network {
+    nn_node nodes[NODES];
+    float *w1, *b1, *w2, *b2, *dw1, *db1, *dw2, *db2, *x;
+    int64_t *labels;
+} network;
+
+static float *numbers(int64_t count, int seed) {
+    float *a = malloc((size_t)count * sizeof *a);
+    for (int64_t i = 0; i < count; i++) a[i] = (float)((i * 37 + seed * 11) % 101 - 50) / 50.0f;
+    return a;
+}
+
+static network make(void) {
+    network net = {.w1 = numbers(HIDDEN * IN, 1), .b1 = numbers(HIDDEN, 2), .w2 = numbers(CLASSES * HIDDEN, 3),
+                   .b2 = numbers(CLASSES, 4), .dw1 = numbers(HIDDEN * IN, 5), .db1 = numbers(HIDDEN, 6),
+                   .dw2 = numbers(CLASSES * HIDDEN, 7), .db2 = numbers(CLASSES, 8), .x = numbers(N * IN, 9),
+                   .labels = malloc(N * sizeof(int64_t))};
+    for (int i = 0; i < N; i++) net.labels[i] = i % CLASSES;
+    const nn_op linear1 = {.kind = NN_OP_LINEAR, .x = {N, IN, 1, 1}, .channels = HIDDEN, .groups = 1, .bias = true};
+    const nn_op relu = {.kind = NN_OP_RELU, .x = {N, HIDDEN, 1, 1}, .groups = 1};
+    const nn_op linear2 = {.kind = NN_OP_LINEAR, .x = {N, HIDDEN, 1, 1}, .channels = CLASSES, .groups = 1, .bias = true};
+    const nn_op loss = {.kind = NN_OP_CROSS_ENTROPY, .x = {N, CLASSES, 1, 1}, .groups = 1};
+    net.nodes[0] = (nn_node){linear1, 0, net.w1, net.b1, net.dw1, net.db1};
+    net.nodes[1] = (nn_node){relu, 1, NULL, NULL, NULL, NULL};
+    net.nodes[2] = (nn_node){linear2, 2, net.w2, net.b2, net.dw2, net.db2};
+    net.nodes[3] = (nn_node){loss, 3, NULL, NULL, NULL, NULL};
+    return net;
+}
+
+static void destroy(network *net) {
+    free(net->w1), free(net->b1), free(net->w2), free(net->b2), free(net->dw1), free(net->db1), free(net->dw2);
+    free(net->db2), free(net->x), free(net->labels);
+}
+
+/* The same by hand, on buffers of exact size. */
+static double by_hand(const network *net, int64_t n, float *dw1, float *dw2) {
+    nn_op op[NODES];
+    float *value[NODES], *grad[NODES];
+    void *work[NODES], *saved[NODES];
+    double loss = 0;
+    const void *x = net->x;
+    for (int i = 0; i < NODES; i++) {
+        op[i] = net->nodes[i].op;
+        op[i].x[0] = n;
+        CHECK_EQUAL(nn_op_plan(&op[i], NULL), NN_OK);
+        value[i] = malloc((size_t)op[i].y_count * sizeof(float) + sizeof(double));
+        grad[i] = malloc((size_t)op[i].y_count * sizeof(float) + sizeof(double));
+        const int64_t bytes = op[i].forward_bytes > op[i].backward_bytes ? op[i].forward_bytes : op[i].backward_bytes;
+        work[i] = malloc((size_t)bytes + 1);
+        saved[i] = malloc((size_t)op[i].saved_bytes + 1);
+        nn_io io = {.y = i == NODES - 1 ? (void *)&loss : value[i], .x = x, .weight = net->nodes[i].weight,
+                    .bias = net->nodes[i].bias, .target = net->labels, .saved = saved[i], .work = work[i]};
+        CHECK_EQUAL(nn_op_forward(&op[i], &io, NULL), NN_OK);
+        x = value[i];
+    }
+    memset(dw1, 0, HIDDEN * IN * sizeof(float));
+    memset(dw2, 0, CLASSES * HIDDEN * sizeof(float));
+    for (int i = NODES - 1; i >= 0; i--) {
+        nn_io io = {.y = i == NODES - 1 ? (void *)&loss : value[i], .x = i ? value[i - 1] : net->x,
+                    .weight = net->nodes[i].weight, .target = net->labels, .saved = saved[i], .work = work[i],
+                    .dx = i ? grad[i - 1] : NULL, .dy = i == NODES - 1 ? NULL : grad[i],
+                    .dweight = i == 0 ? dw1 : i == 2 ? dw2 : NULL};
+        CHECK_EQUAL(nn_op_backward(&op[i], &io, NULL), NN_OK);
+    }
+    for (int i = 0; i < NODES; i++) free(value[i]), free(grad[i]), free(work[i]), free(saved[i]);
+    return loss;
+}
+
+static void same_bits_as_by_hand(int threads) {
+    nn_threads_set(threads, NULL);
+    network net = make();
+    nn_step *step;
+    nn_error error;
+    int64_t node;
+    CHECK_EQUAL(nn_step_create(&step, net.nodes, NODES, &node, &error), NN_OK);
+    float *dw1 = malloc(HIDDEN * IN * sizeof *dw1), *dw2 = malloc(CLASSES * HIDDEN * sizeof *dw2);
+    const int64_t batches[] = {N, 1, 7, N, 16};
+    for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
+        double loss = -1;
+        CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, net.x, net.labels, batches[i], NULL, 0, &loss, &node, &error),
+                    NN_OK);
+        CHECK(loss == by_hand(&net, batches[i], dw1, dw2));
+        CHECK(memcmp(dw1, net.dw1, HIDDEN * IN * sizeof *dw1) == 0);
+        CHECK(memcmp(dw2, net.dw2, CLASSES * HIDDEN * sizeof *dw2) == 0);
+        double evaluated = -1;
+        nn_step_run(step, NN_STEP_EVALUATE, net.x, net.labels, batches[i], NULL, 0, &evaluated, &node, &error);
+        CHECK(evaluated == loss);
+    }
+    free(dw1), free(dw2);
+    nn_step_destroy(step);
+    destroy(&net);
+}
+
+static bool share(nn_place a, nn_place b) {
+    return a.bytes && b.bytes && a.from <= b.to && b.from <= a.to && a.offset < b.offset + b.bytes &&
+           b.offset < a.offset + a.bytes;
+}
+
+static void nothing_alive_together_shares(void) {
+    network net = make();
+    nn_step *step;
+    int64_t node;
+    nn_step_create(&step, net.nodes, NODES, &node, NULL);
+    nn_place places[3 * NODES];
+    int64_t sum = 0;
+    for (int i = 0; i < NODES; i++) nn_step_places(step, i, &places[3 * i], &places[3 * i + 1], &places[3 * i + 2]);
+    for (int i = 0; i < 3 * NODES; i++) {
+        sum += places[i].bytes;
+        if (places[i].bytes) {
+            CHECK_EQUAL(places[i].offset % 64, 0);
+            CHECK(places[i].offset + places[i].bytes <= nn_step_bytes(step));
+        }
+        for (int j = 0; j < i; j++) CHECK(!share(places[i], places[j]));
+    }
+    CHECK(sum > 0);
+    nn_step_destroy(step);
+    destroy(&net);
+}
+
+static void wrong_lists_and_batches_are_refused(void) {
+    network net = make();
+    nn_step *step;
+    nn_error error;
+    int64_t node;
+    CHECK_EQUAL(nn_step_create(&step, net.nodes, 0, &node, &error), NN_VALUE_ERROR);
+    CHECK(step == NULL);
+
+    nn_node bad[NODES];
+    memcpy(bad, net.nodes, sizeof bad);
+    bad[2].op.x[1] = HIDDEN + 1;
+    CHECK_EQUAL(nn_step_create(&step, bad, NODES, &node, &error), NN_VALUE_ERROR);
+    CHECK_EQUAL(node, 2);
+    memcpy(bad, net.nodes, sizeof bad);
+    bad[1] = net.nodes[3];
+    bad[1].op.x[1] = HIDDEN;
+    bad[1].input = 1;
+    CHECK(nn_step_create(&step, bad, NODES, &node, &error) != NN_OK);
+    memcpy(bad, net.nodes, sizeof bad);
+    bad[0].op.x[0] = INT64_C(1) << 60;
+    CHECK(nn_step_create(&step, bad, 1, &node, &error) != NN_OK);
+
+    CHECK_EQUAL(nn_step_create(&step, net.nodes, NODES, &node, &error), NN_OK);
+    double loss = 3;
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, net.x, net.labels, N + 1, NULL, 0, &loss, &node, &error),
+                NN_VALUE_ERROR);
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, net.x, net.labels, -1, NULL, 0, &loss, &node, &error),
+                NN_VALUE_ERROR);
+    net.labels[4] = CLASSES;
+    const float before = net.dw1[0];
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, net.x, net.labels, N, NULL, 0, &loss, &node, &error),
+                NN_INDEX_ERROR);
+    CHECK_EQUAL(node, 3);
+    CHECK_EQUAL(error.index, 4);
+    CHECK(loss == 3 && net.dw1[0] == before);
+    nn_step_destroy(step);
+
+    CHECK_EQUAL(nn_step_create(&step, net.nodes, NODES - 1, &node, &error), NN_OK);
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_PREDICT, net.x, NULL, N, NULL, 0, &loss, &node, &error), NN_OK);
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_EVALUATE, net.x, net.labels, N, NULL, 0, &loss, &node, &error),
+                NN_RUNTIME_ERROR);
+    nn_step_destroy(step);
+    destroy(&net);
+}
+
+static void an_empty_batch_gives_zero_gradients(void) {
+    network net = make();
+    nn_step *step;
+    nn_error error;
+    int64_t node;
+    double loss = 0;
+    nn_step_create(&step, net.nodes, NODES, &node, &error);
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, net.x, net.labels, 0, NULL, 0, &loss, &node, &error), NN_OK);
+    CHECK(isnan(loss));
+    for (int i = 0; i < HIDDEN * IN; i++) CHECK(net.dw1[i] == 0);
+    nn_step_destroy(step);
+    destroy(&net);
+}
+
+int main(void) {
+    check_start();
+    nn_isa_select(NULL, NULL);
+    nn_threads_threshold_set(0);
+    for (int threads = 1; threads <= 2; threads++) same_bits_as_by_hand(threads);
+    nothing_alive_together_shares();
+    wrong_lists_and_batches_are_refused();
+    an_empty_batch_gives_zero_gradients();
+    return check_report();
+}

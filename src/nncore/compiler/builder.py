@@ -1,0 +1,207 @@
+"""From a model to the engine's list of operations: one lowering rule a layer, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore import nn
+from nncore.nn.module import Module, join
+from nncore.nn.parameter import Parameter
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+
+
+@dataclass
+class Node:
+    """One operation of a step, with the addresses it needs; shapes are logical, sample axis first."""
+
+    label: str  # the layer as error messages and tables name it
+    kind: str  # the engine's name of the operation
+    x_shape: Shape
+    y_shape: Shape
+    channels: int = 0
+    groups: int = 1
+    kernel_size: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    ceil_mode: bool = False
+    weight: NDArray[Any] | None = None
+    bias: NDArray[Any] | None = None
+    weight_grad: NDArray[Any] | None = None
+    bias_grad: NDArray[Any] | None = None
+    parameters: list[Parameter] = field(default_factory=list)
+
+    def hold(self, weight: Parameter, bias: Parameter | None) -> Node:
+        """Take a layer's weights; a frozen one gets no gradient."""
+        self.weight = weight.data
+        self.weight_grad = weight.grad if weight.requires_grad else None
+        self.parameters.append(weight)
+        if bias is not None:
+            self.bias = bias.data
+            self.bias_grad = bias.grad if bias.requires_grad else None
+            self.parameters.append(bias)
+        return self
+
+
+def _linear(layer: nn.Linear, label: str, shape: Shape) -> Node:
+    if len(shape) != 2:
+        raise ValueError(
+            f"compile: {label}: x has shape {shape}, expected (batch, features): put a Flatten before it"
+        )
+    if shape[1] != layer.in_features:
+        raise ValueError(f"{label}: x has {shape[1]} features, weight expects {layer.in_features}")
+    node = Node(label, "linear", shape, (shape[0], layer.out_features), channels=layer.out_features)
+    return node.hold(layer.weight, layer.bias)
+
+
+def _image(label: str, shape: Shape) -> None:
+    if len(shape) != 4:
+        raise ValueError(f"{label}: x has shape {shape}, expected (batch, channels, height, width)")
+
+
+def _window_size(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool
+) -> int:
+    """Number of windows along an axis; the engine checks the same geometry when it plans."""
+    span = size + 2 * padding - dilation * (kernel - 1) - 1 + (stride - 1 if ceil_mode else 0)
+    count = span // stride + 1
+    if ceil_mode and (count - 1) * stride >= size + padding:
+        count -= 1
+    return count
+
+
+def _conv2d(layer: nn.Conv2d, label: str, shape: Shape) -> Node:
+    _image(label, shape)
+    if shape[1] != layer.in_channels:
+        raise ValueError(f"{label}: x has {shape[1]} channels, weight expects {layer.in_channels}")
+    node = Node(
+        label,
+        "conv2d",
+        shape,
+        (),
+        channels=layer.out_channels,
+        groups=layer.groups,
+        kernel_size=layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+    )
+    node.y_shape = (shape[0], layer.out_channels, *_windows(node))
+    return node.hold(layer.weight, layer.bias)
+
+
+def _max_pool2d(layer: nn.MaxPool2d, label: str, shape: Shape) -> Node:
+    _image(label, shape)
+    node = Node(
+        label,
+        "maxpool2d",
+        shape,
+        (),
+        kernel_size=layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        ceil_mode=layer.ceil_mode,
+    )
+    node.y_shape = (*shape[:2], *_windows(node))
+    return node
+
+
+def _windows(node: Node) -> Pair:
+    height, width = (
+        _window_size(
+            node.x_shape[2 + axis],
+            node.kernel_size[axis],
+            node.stride[axis],
+            node.padding[axis],
+            node.dilation[axis],
+            node.ceil_mode,
+        )
+        for axis in range(2)
+    )
+    return height, width
+
+
+def _flatten(layer: nn.Flatten, label: str, shape: Shape) -> Node | None:
+    if (layer.start_dim, layer.end_dim) not in {(1, -1), (1, len(shape) - 1)}:
+        raise ValueError(
+            f"compile: {label}: only start_dim=1, end_dim=-1 can be compiled, got {layer}"
+        )
+    if len(shape) == 2:
+        return None
+    return Node(label, "flatten", shape, (shape[0], int(np.prod(shape[1:]))))
+
+
+def _elementwise(kind: str) -> Callable[[Any, str, Shape], Node]:
+    return lambda _layer, label, shape: Node(label, kind, shape, shape)
+
+
+# THE list of layers that compile. A rule returns None where the layer changes nothing.
+_RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
+    nn.Linear: _linear,
+    nn.Conv2d: _conv2d,
+    nn.MaxPool2d: _max_pool2d,
+    nn.Flatten: _flatten,
+    nn.ReLU: _elementwise("relu"),
+    nn.Sigmoid: _elementwise("sigmoid"),
+    nn.Tanh: _elementwise("tanh"),
+}
+
+_LOSSES: dict[type, str] = {nn.CrossEntropyLoss: "cross_entropy", nn.MSELoss: "mse"}
+
+
+def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
+    """The layers of a chain in order, with their qualified names."""
+    if isinstance(module, nn.Sequential):
+        for key, child in module._own(Module):  # a shared layer as often as it stands there
+            yield from leaves(child, join(name, key))
+    else:
+        yield name, module
+
+
+def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> list[Node]:
+    """The operations of a model (and its loss) for batches of up to `capacity` samples of `input_shape`.
+
+    Raises
+    ------
+    TypeError
+        A layer or loss that has no operation: use it eagerly.
+    ValueError
+        Shapes that do not fit, as the layer itself would say it.
+    """
+    nodes: list[Node] = []
+    shape: Shape = (capacity, *input_shape)
+    for name, layer in leaves(model):
+        label = f"{type(layer).__name__} ({name})" if name else type(layer).__name__
+        rule = _RULES.get(type(layer))
+        if rule is None:
+            known = ", ".join(sorted(kind.__name__ for kind in _RULES))
+            raise TypeError(
+                f"compile: {label} has no compiled form, known are {known}: run the model eagerly"
+            )
+        node = rule(layer, label, shape)
+        if node is not None:
+            nodes.append(node)
+            shape = node.y_shape
+    if not nodes:
+        raise ValueError(f"compile: the model has no layer that computes: {model!r}")
+    if loss_fn is not None:
+        kind = _LOSSES.get(type(loss_fn))
+        if kind is None:
+            known = ", ".join(sorted(loss.__name__ for loss in _LOSSES))
+            raise TypeError(
+                f"compile: {type(loss_fn).__name__} has no compiled form, known are {known}"
+            )
+        if kind == "cross_entropy" and len(shape) != 2:
+            raise ValueError(
+                f"{type(loss_fn).__name__}: logits have shape {shape}, expected (batch, classes)"
+            )
+        nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,)))
+    return nodes
