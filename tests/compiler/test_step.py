@@ -241,7 +241,7 @@ def test_errors_before_anything_is_run(rng):
         def _forward(self, x):
             return x, None
 
-    with pytest.raises(TypeError, match="Own.*has no compiled form.*eagerly"):
+    with pytest.raises(TypeError, match=r"Own.*has no compiled form.*eagerly"):
         nc.compile(nn.Sequential(nn.Linear(3, 3), Own()), input_shape=(3,))
 
 

@@ -1,4 +1,4 @@
-"""The compiled step: a model, a loss and an optimiser as one list of operations, run in one C call."""
+"""The compiled step: model, loss and optimiser as one list of operations, run in one C call."""
 
 from nncore.compiler.step import Step, compile
 

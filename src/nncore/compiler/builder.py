@@ -19,7 +19,7 @@ Pair = tuple[int, int]
 
 @dataclass
 class Node:
-    """One operation of a step, with the addresses it needs; shapes are logical, sample axis first."""
+    """One operation of a step and its arrays; shapes are logical, sample axis first."""
 
     label: str  # the layer as error messages and tables name it
     kind: str  # the engine's name of the operation
@@ -53,7 +53,8 @@ class Node:
 def _linear(layer: nn.Linear, label: str, shape: Shape) -> Node:
     if len(shape) != 2:
         raise ValueError(
-            f"compile: {label}: x has shape {shape}, expected (batch, features): put a Flatten before it"
+            f"compile: {label}: x has shape {shape}, expected (batch, features):"
+            " put a Flatten before it"
         )
     if shape[1] != layer.in_features:
         raise ValueError(f"{label}: x has {shape[1]} features, weight expects {layer.in_features}")
@@ -167,7 +168,7 @@ def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
 
 
 def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> list[Node]:
-    """The operations of a model (and its loss) for batches of up to `capacity` samples of `input_shape`.
+    """The operations of a model and its loss, for batches of up to `capacity` samples.
 
     Raises
     ------

@@ -96,7 +96,7 @@ class Step:
         return float(loss)
 
     def gradients(self, x: ArrayLike, y: ArrayLike) -> float:
-        """The same without the update: leaves the gradients in each `Parameter.grad`; returns the loss."""
+        """The same without the update: the gradients stay in each `Parameter.grad`."""
         inputs, target = self._prepare(x, y)
         return float(self._core.run(engine.STEP_GRADIENTS, inputs, target, []))
 
@@ -179,7 +179,8 @@ class Step:
         shape = (n, *self._nodes[last].y_shape[1:])
         if out is not None and (out.shape != shape or out.dtype != self._dtype):
             raise ValueError(
-                f"Step: out has shape {out.shape} and dtype {out.dtype}, expected {shape} and {self._dtype}"
+                f"Step: out has shape {out.shape} and dtype {out.dtype},"
+                f" expected {shape} and {self._dtype}"
             )
         return np.asarray(self._core.value(last, n, out))
 
