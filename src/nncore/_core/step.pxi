@@ -17,6 +17,17 @@ cdef void *_address(ndarray array):
     return NULL if array is None else cnp.PyArray_DATA(array)
 
 
+cdef bint _lies_ready(ndarray x, tuple shape, int type_number):
+    """Of this dtype, of this shape but for the batch, in the memory order that the engine reads."""
+    cdef int rank = cnp.PyArray_NDIM(x), axis
+    if rank != len(shape) or not _ready(x, type_number):
+        return False
+    for axis in range(1, rank):
+        if x.shape[axis] != <int64_t>shape[axis]:
+            return False
+    return _is_channels_last(x) if rank == 4 else cnp.PyArray_IS_C_CONTIGUOUS(x)
+
+
 cdef class Step:
     """Owns an `nn_step`; keeps the arrays alive whose addresses the engine holds.
 
@@ -29,6 +40,9 @@ cdef class Step:
     cdef tuple _shapes
     cdef int _type_number
     cdef bint _running
+    cdef tuple _x_shape       # logical shape the first operation reads
+    cdef tuple _target_shape  # shape of float targets; None: labels
+    cdef readonly int64_t last_batch
 
     def __cinit__(self, list nodes, dtype):
         cdef nn_error error
@@ -69,12 +83,32 @@ cdef class Step:
             PyMem_Free(given)
         check(status, &error, self._label(at))
         self._shapes = tuple(node.y_shape for node in nodes)
+        self._x_shape = nodes[0].x_shape
+        self._target_shape = nodes[count - 1].x_shape if nodes[count - 1].kind != "cross_entropy" else None
 
     def __dealloc__(self):
         nn_step_destroy(self._step)
 
     cdef str _label(self, int64_t at):
         return self._labels[at] if 0 <= at < len(self._labels) else "compile"
+
+    def run_ready(self, int mode, x, target, list updates):
+        """As `run` where both arrays are ready as they are (the way of a training loop), else None."""
+        if type(x) is not ndarray or type(target) is not ndarray:
+            return None
+        if not _lies_ready(<ndarray>x, self._x_shape, self._type_number):
+            return None
+        cdef int64_t n = (<ndarray>x).shape[0]
+        if n > nn_step_capacity(self._step) or (<ndarray>target).shape[0] != n:
+            return None
+        if self._target_shape is None:
+            if cnp.PyArray_NDIM(<ndarray>target) != 1 or not _ready(<ndarray>target, cnp.NPY_INT64):
+                return None
+            if not cnp.PyArray_IS_C_CONTIGUOUS(<ndarray>target):
+                return None
+        elif not _lies_ready(<ndarray>target, self._target_shape, self._type_number):
+            return None
+        return self.run(mode, x, target, updates)
 
     def run(self, int mode, ndarray x not None, ndarray target, list updates):
         """One batch; returns the loss (NaN for a prediction). x and target are dense and of the right dtype."""
@@ -97,6 +131,7 @@ cdef class Step:
                                  &loss, &at, &error)
         self._running = False
         check(status, &error, self._label(at))
+        self.last_batch = n
         return loss
 
     def value(self, int64_t node, int64_t n, ndarray out=None):

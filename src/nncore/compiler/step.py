@@ -81,7 +81,6 @@ class Step:
         self._core: Any = None
         self._input_shape: tuple[int, ...] | None = None
         self._built_for = -1
-        self._last_batch = 0
 
     def __call__(self, x: ArrayLike, y: ArrayLike) -> float:
         """Train on one batch: gradients zeroed, forward, loss, backward, update; returns the loss.
@@ -90,10 +89,13 @@ class Step:
         """
         if self.optimizer is None:
             raise RuntimeError("Step: compiled without an optimizer: use step.gradients(x, y)")
-        inputs, target = self._prepare(x, y)
         updates = self.optimizer._compiled_updates(clear_grad=True)
-        loss = self._core.run(engine.STEP_TRAIN, inputs, target, updates)
-        return float(loss)
+        if self._built_for == structure.version():
+            loss = self._core.run_ready(engine.STEP_TRAIN, x, y, updates)
+            if loss is not None:
+                return loss  # type: ignore[no-any-return]
+        inputs, target = self._prepare(x, y)
+        return float(self._core.run(engine.STEP_TRAIN, inputs, target, updates))
 
     def gradients(self, x: ArrayLike, y: ArrayLike) -> float:
         """The same without the update: the gradients stay in each `Parameter.grad`."""
@@ -116,7 +118,7 @@ class Step:
         """A copy of the model's output in the last run (logits where the loss is cross-entropy)."""
         if self._core is None:
             raise RuntimeError("Step: output asked for before the first batch")
-        return self._output(self._last_batch, None)
+        return self._output(self._core.last_batch, None)
 
     @property
     def memory(self) -> int:
@@ -161,7 +163,6 @@ class Step:
             or self._built_for != structure.version()
         ):
             self._build(sample, len(inputs))
-        self._last_batch = len(inputs)
         return _canonical(inputs)
 
     def _build(self, sample: tuple[int, ...], batch: int) -> None:
@@ -172,7 +173,6 @@ class Step:
         core = engine.Step(nodes, self._dtype)
         self._nodes, self._core, self._input_shape = nodes, core, sample
         self._max_batch, self._built_for = capacity, version
-        self._last_batch = 0
 
     def _output(self, n: int, out: Array | None) -> Array:
         last = len(self._nodes) - (2 if self.loss_fn is not None else 1)
