@@ -199,8 +199,10 @@ typedef struct nn_stream {
 } nn_stream;
 
 nn_stream nn_stream_make(uint64_t seed, const char *name, uint64_t call);
+/* count elements of [low, high); low <= high, finite, and finitely apart. */
 void nn_stream_uniform(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double low, double high);
 void nn_stream_normal(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double mean, double std);
+/* 0 to count - 1, all orders equally likely. */
 void nn_stream_permutation(const nn_stream *stream, int64_t *out, int64_t count);
 
 /* ---- layout ------------------------------------------------------------------------------------------ */
@@ -228,10 +230,15 @@ bool nn_isa_available(nn_isa isa); /* built in, and this CPU runs it */
 int nn_kernel_count(void);
 const char *nn_kernel_name(int kernel);
 
+enum { NN_THREADS_MAX = 1024 };
 int nn_threads_get(void);
 nn_status nn_threads_set(int threads, nn_error *error); /* 0: the default of this process */
 int nn_threads_default(void);                           /* from affinity and cgroup quota */
-/* Work (in flops or bytes touched, whichever is more) below which one thread is used; for tests: 0. */
+/*
+ * Work (in flops or bytes touched, whichever is more) below which one thread is used; while workers are still
+ * awake from work just done, an eighth of it. 0, for tests: work of two pieces or more is always shared, the
+ * caller and some worker run one at least.
+ */
 void nn_threads_threshold_set(int64_t work);
 int64_t nn_threads_threshold_get(void);
 /* Pieces run by workers other than the caller since the process started: lets a test see the pool at work. */

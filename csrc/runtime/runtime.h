@@ -17,6 +17,9 @@ nn_kernel_fn *nn_kernel(nn_kernel_id id, nn_dtype dtype);
  */
 void nn_parallel(nn_kernel_fn *kernel, const void *args, int64_t total, int64_t piece, int64_t work);
 
+/* CPUs that the control groups listed in file `membership`, found under `root`, may use; INT_MAX: no limit. */
+int nn_cgroup_cpus(const char *membership, const char *root);
+
 /* The one allocator: 64-byte aligned; NULL when `bytes` is negative, too large, or not to be had. */
 void *nn_alloc(int64_t bytes);
 void nn_free(void *block);

@@ -7,6 +7,7 @@ allocate their results; arguments that they change (gradients that are added to)
 cimport cython
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.math cimport isfinite
 from libc.string cimport memcpy, memset
 from numpy cimport ndarray
 

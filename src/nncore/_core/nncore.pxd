@@ -162,6 +162,7 @@ cdef extern from "nncore.h" nogil:
     cbool nn_isa_available(nn_isa isa)
     int nn_kernel_count()
     const char *nn_kernel_name(int kernel)
+    int NN_THREADS_MAX
     int nn_threads_get()
     nn_status nn_threads_set(int threads, nn_error *error)
     int nn_threads_default()

@@ -47,8 +47,8 @@ def threads_set(threads):
     cdef nn_error error
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)):
         raise TypeError(f"set_num_threads: threads must be an integer, got {threads!r}")
-    if not 1 <= threads <= 1024:
-        raise ValueError(f"set_num_threads: threads must be 1 to 1024, got {threads}")
+    if not 1 <= threads <= NN_THREADS_MAX:
+        raise ValueError(f"set_num_threads: threads must be 1 to {NN_THREADS_MAX}, got {threads}")
     check(nn_threads_set(threads, &error), &error, "set_num_threads")
 
 
