@@ -26,8 +26,8 @@
 #define NN_HAVE_FMA 0
 #endif
 
-#if defined(__AVX2__)
-#include <immintrin.h> /* masked loads and stores: the one thing vector types cannot say */
+#if defined(__SSE2__)
+#include <immintrin.h> /* masked loads and stores, minimum and maximum: what vector types cannot say */
 #endif
 #include <string.h>
 
@@ -157,6 +157,43 @@ NN_INLINE vec vsqrt(vec v) {
 
 /* Lane by lane: mask ? a : b; the mask is a comparison's result (all bits or none). */
 NN_INLINE vec vselect(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+
+/* Lane by lane a > b ? a : b, and a < b ? a : b: b where either is NaN. One instruction where there is one. */
+NN_INLINE vec vmax(vec a, vec b) {
+#if defined(__AVX512F__) && NN_BITS == 32
+    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_max_pd((__m512d)a, (__m512d)b);
+#elif defined(__AVX2__) && NN_BITS == 32
+    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__AVX2__)
+    return (vec)_mm256_max_pd((__m256d)a, (__m256d)b);
+#elif defined(__SSE2__) && NN_BITS == 32
+    return (vec)_mm_max_ps((__m128)a, (__m128)b);
+#elif defined(__SSE2__)
+    return (vec)_mm_max_pd((__m128d)a, (__m128d)b);
+#else
+    return vselect(a > b, a, b);
+#endif
+}
+
+NN_INLINE vec vmin(vec a, vec b) {
+#if defined(__AVX512F__) && NN_BITS == 32
+    return (vec)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_min_pd((__m512d)a, (__m512d)b);
+#elif defined(__AVX2__) && NN_BITS == 32
+    return (vec)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__AVX2__)
+    return (vec)_mm256_min_pd((__m256d)a, (__m256d)b);
+#elif defined(__SSE2__) && NN_BITS == 32
+    return (vec)_mm_min_ps((__m128)a, (__m128)b);
+#elif defined(__SSE2__)
+    return (vec)_mm_min_pd((__m128d)a, (__m128d)b);
+#else
+    return vselect(a < b, a, b);
+#endif
+}
 
 /* Sum of the lanes in a fixed order: halves folded onto each other. */
 NN_INLINE REAL vsum(vec v) {

@@ -54,70 +54,74 @@ NN_INLINE vec math_polynomial(vec x, const REAL *terms, int count) {
 }
 #define MATH_POLYNOMIAL(x, terms) math_polynomial(x, terms, (int)(sizeof(terms) / sizeof(REAL)))
 
-NN_INLINE vec vabs(vec x) { return (vec)((ivec)x & ~(ivec)vset(-(REAL)0)); }
+NN_INLINE ivec math_sign_bit(void) { return (ivec)vset(-(REAL)0); }
+NN_INLINE vec vabs(vec x) { return (vec)((ivec)x & ~math_sign_bit()); }
 
 /* x held at or below (above) limit; NaN stays NaN. */
-NN_INLINE vec math_at_most(vec x, REAL limit) { return vselect(x > vset(limit), vset(limit), x); }
-NN_INLINE vec math_at_least(vec x, REAL limit) { return vselect(x < vset(limit), vset(limit), x); }
+NN_INLINE vec math_at_most(vec x, REAL limit) { return vmin(vset(limit), x); }
+NN_INLINE vec math_at_least(vec x, REAL limit) { return vmax(vset(limit), x); }
 
 /* exp(x) = 2^n (1 + expm1): n a whole number, expm1 = exp(r) - 1 for the rest |r| <= ln 2 / 2. */
 typedef struct math_exp_parts {
-    vec n;      /* 2^n is math_power(rounded), n the same as a number */
+    uvec rounded; /* n in the low bits, as the rounder left it */
     vec expm1;
-    ivec rounded;
 } math_exp_parts;
 
 NN_INLINE math_exp_parts math_exp_split(vec x) {
     const vec shifted = vfma(x, vset((REAL)0x1.71547652b82fep0), vset(MATH_ROUNDER));
     const vec n = shifted - vset(MATH_ROUNDER);
     const vec r = vfma(n, vset(-MATH_LN2_LOW), vfma(n, vset(-MATH_LN2_HIGH), x));
-    return (math_exp_parts){n, vfma(r * r, MATH_POLYNOMIAL(r, math_exp_terms), r), (ivec)shifted};
+    return (math_exp_parts){(uvec)shifted, vfma(r * r, MATH_POLYNOMIAL(r, math_exp_terms), r)};
 }
 
-/* n as an integer plus 2 EXPONENT_BIAS, from the low bits that the rounder left it in. */
-NN_INLINE uvec math_biased(ivec rounded) {
-    return (uvec)(rounded - (ivec)vset(MATH_ROUNDER) + ivset(2 * EXPONENT_BIAS));
+/* 2^(n + lift), a normal number: n moves into the exponent, what the rounder had above it is shifted out. */
+NN_INLINE vec math_power(uvec rounded, int lift) {
+    return (vec)((rounded << MANTISSA_BITS) + (uvec)ivset((INT)(EXPONENT_BIAS + lift) << MANTISSA_BITS));
 }
 
 /*
- * 2^n (1 + expm1), 2^n applied as two factors, neither of which leaves the range of normal numbers: so a result
- * that overflows is infinity, and one too small for a normal number is rounded once.
+ * exp(x). 2^n is applied as two factors, neither of which leaves the range of normal numbers: so a result that
+ * overflows is infinity, and one too small for a normal number is rounded once.
  */
-NN_INLINE vec math_exp_join(math_exp_parts e) {
-    const uvec both = math_biased(e.rounded), half = both >> 1;
+NN_INLINE vec vexp(vec x) {
+    const math_exp_parts e = math_exp_split(math_at_most(math_at_least(x, MATH_EXP_LOW), MATH_EXP_HIGH));
+    const uvec both = e.rounded - (uvec)vset(MATH_ROUNDER) + (uvec)ivset(2 * EXPONENT_BIAS), half = both >> 1;
     const vec first = (vec)(half << MANTISSA_BITS), second = (vec)((both - half) << MANTISSA_BITS);
     return (e.expm1 + vset(1)) * first * second;
 }
 
-NN_INLINE vec vexp(vec x) {
-    return math_exp_join(math_exp_split(math_at_most(math_at_least(x, MATH_EXP_LOW), MATH_EXP_HIGH)));
+/* exp(x) 2^64 for x <= 0 (or NaN): never too small for a normal number above MATH_EXP_LOW. */
+#define MATH_LIFT 64
+NN_INLINE vec math_exp_lifted(vec x) {
+    const math_exp_parts e = math_exp_split(math_at_least(x, MATH_EXP_LOW));
+    return (e.expm1 + vset(1)) * math_power(e.rounded, MATH_LIFT);
 }
 
 /* exp(x) for x <= 0 (or NaN), in fewer instructions. */
-NN_INLINE vec vexp_nonpositive(vec x) { return math_exp_join(math_exp_split(math_at_least(x, MATH_EXP_LOW))); }
-
-/* exp(x) - 1 for 0 <= x <= MATH_TANH_ONE * 2: 2^n - 1 is exact or far above the rest. */
-NN_INLINE vec math_expm1(vec x) {
-    const math_exp_parts e = math_exp_split(x);
-    const vec power = (vec)((math_biased(e.rounded) - (uvec)ivset(EXPONENT_BIAS)) << MANTISSA_BITS);
-    return vfma(power, e.expm1, power - vset(1));
-}
+NN_INLINE vec vexp_nonpositive(vec x) { return math_exp_lifted(x) * vset((REAL)0x1p-64); }
 
 /*
- * 1 / (1 + exp(-x)), from exp(-|x|) so that nothing overflows and small results keep all their digits:
- * 1 / (1 + e) to the right of 0, e / (1 + e) to the left.
+ * 1 / (1 + exp(-x)), from e = exp(-|x|) so that nothing overflows and small results keep all their digits:
+ * 1 / (1 + e) to the right of 0, e / (1 + e) to the left; numerator lifted, result put down again.
  */
 NN_INLINE vec vsigmoid(vec x) {
-    const vec e = vexp_nonpositive(-vabs(x));
-    return vselect(x >= vset(0), vset(1), e) / (e + vset(1));
+    const vec e = math_exp_lifted((vec)((ivec)x | math_sign_bit()));
+    const vec above = vselect((ivec)x < ivset(0), e, vset((REAL)0x1p64));
+    return above / vfma(e, vset((REAL)0x1p-64), vset(1)) * vset((REAL)0x1p-64);
+}
+
+/* exp(x) - 1 for 0 <= x <= 2 MATH_TANH_ONE: 2^n - 1 is exact or far above the rest. */
+NN_INLINE vec math_expm1(vec x) {
+    const math_exp_parts e = math_exp_split(x);
+    const vec power = math_power(e.rounded, 0);
+    return vfma(power, e.expm1, power - vset(1));
 }
 
 /* (exp(2|x|) - 1) / (exp(2|x|) + 1) with the sign of x; tiny x comes back as it is. */
 NN_INLINE vec vtanh(vec x) {
     const vec magnitude = math_at_most(vabs(x), MATH_TANH_ONE);
     const vec e = math_expm1(magnitude + magnitude);
-    const ivec sign = (ivec)x & (ivec)vset(-(REAL)0);
-    return (vec)((ivec)(e / (e + vset(2))) | sign);
+    return (vec)((ivec)(e / (e + vset(2))) | ((ivec)x & math_sign_bit()));
 }
 
 /*

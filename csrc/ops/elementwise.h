@@ -12,22 +12,30 @@
 static inline nn_status nn_elementwise_plan(nn_op *op, int flops_each, nn_error *error) {
     for (int i = 0; i < 4; i++) op->y[i] = op->x[i];
     op->x_count = op->y_count = nn_size_product(op->x, 4);
-    if (op->x_count < 0) return nn_fail(error, NN_VALUE_ERROR, "x", -1, op->x[0], "fewer elements than", INT64_MAX);
-    op->flops = op->x_count * flops_each;
+    op->flops = nn_size_mul(op->x_count, flops_each);
+    if (op->flops < 0) return nn_fail(error, NN_MEMORY_ERROR, "x", -1, op->x[0], "small enough to count in", INT64_MAX);
     op->needs = NN_NEEDS_Y;
     return NN_OK;
 }
 
+/* Flops, or bytes of all arrays, whichever is more; backward is a product or two. */
+static inline int64_t nn_elementwise_work(const nn_op *op, int arrays) {
+    const int64_t bytes = op->x_count * nn_dtype_bytes(op->dtype) * arrays;
+    return arrays == 2 ? nn_work(op->flops, bytes) : bytes;
+}
+
 static inline nn_status nn_elementwise_forward(const nn_op *op, const nn_io *io, nn_kernel_id kernel) {
     nn_activation_args args = {.y = io->y, .x = io->x};
-    nn_parallel(nn_kernel(kernel, op->dtype), &args, op->x_count, NN_ACTIVATION_PIECE, op->flops);
+    nn_parallel(nn_kernel(kernel, op->dtype), &args, op->x_count, NN_ACTIVATION_PIECE,
+                nn_elementwise_work(op, 2));
     return NN_OK;
 }
 
 static inline nn_status nn_elementwise_backward(const nn_op *op, const nn_io *io, nn_kernel_id kernel) {
     if (!io->dx) return NN_OK;
     nn_activation_args args = {.dx = io->dx, .dy = io->dy, .out = io->y};
-    nn_parallel(nn_kernel(kernel, op->dtype), &args, op->x_count, NN_ACTIVATION_PIECE, op->flops);
+    nn_parallel(nn_kernel(kernel, op->dtype), &args, op->x_count, NN_ACTIVATION_PIECE,
+                nn_elementwise_work(op, 3));
     return NN_OK;
 }
 

@@ -53,6 +53,7 @@ cdef object _forward(nn_kind kind, ndarray x, str layer):
 cdef object _backward(nn_kind kind, ndarray dy, ndarray y, str layer):
     if (<object>dy).shape != (<object>y).shape:
         raise ValueError(f"{layer}: grad has shape {(<object>dy).shape}, expected {(<object>y).shape}")
+    y = dense(y)
     cdef ndarray grad = same_order(dy, y)
     cdef ndarray dx = empty_like_order(y)
     if dtype_of(y) == NN_FLOAT32:
@@ -70,3 +71,23 @@ def relu_forward(ndarray x not None, layer="ReLU"):
 def relu_backward(ndarray dy not None, ndarray y not None, layer="ReLU"):
     """dy where y > 0 (or NaN), else 0."""
     return _backward(NN_OP_RELU, dy, y, layer)
+
+
+def sigmoid_forward(ndarray x not None, layer="Sigmoid"):
+    """1 / (1 + exp(-x))."""
+    return _forward(NN_OP_SIGMOID, x, layer)
+
+
+def sigmoid_backward(ndarray dy not None, ndarray y not None, layer="Sigmoid"):
+    """dy y (1 - y)."""
+    return _backward(NN_OP_SIGMOID, dy, y, layer)
+
+
+def tanh_forward(ndarray x not None, layer="Tanh"):
+    """tanh(x)."""
+    return _forward(NN_OP_TANH, x, layer)
+
+
+def tanh_backward(ndarray dy not None, ndarray y not None, layer="Tanh"):
+    """dy (1 - y^2)."""
+    return _backward(NN_OP_TANH, dy, y, layer)

@@ -28,6 +28,8 @@ cdef extern from "nncore.h" nogil:
         NN_OP_KINDS
         NN_OP_LINEAR
         NN_OP_RELU
+        NN_OP_SIGMOID
+        NN_OP_TANH
         NN_OP_CROSS_ENTROPY
         NN_OP_MSE
         NN_OP_FLATTEN

@@ -1,0 +1,6 @@
+/*
+ * tanh, elementwise.
+ */
+#include "elementwise.h"
+
+NN_ELEMENTWISE_OP(tanh, 20)

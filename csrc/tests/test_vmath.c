@@ -1,0 +1,226 @@
+/*
+ * exp, log, sigmoid and tanh of every instruction set against libm in the next wider type.
+ *
+ * float: every 1009th bit pattern, infinities, NaN and subnormal numbers among them; `test_vmath all` runs through
+ * all 2^32 (some minutes). double: random numbers of every range, against long double where that is wider.
+ * Errors are in units in the last place of the right result; a result beyond the type counts as the next power of 2.
+ */
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../kernels/activation.h"
+#include "../kernels/kernel.h"
+#include "check.h"
+#include "nncore.h"
+
+#define FUNCTIONS(F) F(exp) F(log) F(sigmoid) F(tanh) F(exp_nonpositive)
+enum {
+#define F(name) name##_at,
+    FUNCTIONS(F)
+#undef F
+    COUNT
+};
+static const char *const names[COUNT] = {
+#define F(name) #name,
+    FUNCTIONS(F)
+#undef F
+};
+
+#define F(name) nn_kernel_fn nn_baseline_f32_test_##name, nn_baseline_f64_test_##name;
+FUNCTIONS(F)
+#undef F
+#ifdef NN_BUILD_X86
+#define F(name)                                                            \
+    nn_kernel_fn nn_avx2_f32_test_##name, nn_avx2_f64_test_##name;         \
+    nn_kernel_fn nn_avx512_f32_test_##name, nn_avx512_f64_test_##name;
+FUNCTIONS(F)
+#undef F
+#endif
+
+static nn_kernel_fn *const units[NN_ISAS][NN_DTYPES][COUNT] = {
+#define F(name) nn_baseline_f32_test_##name,
+    [NN_ISA_BASELINE] = {{FUNCTIONS(F)},
+#undef F
+#define F(name) nn_baseline_f64_test_##name,
+                         {FUNCTIONS(F)}},
+#undef F
+#ifdef NN_BUILD_X86
+#define F(name) nn_avx2_f32_test_##name,
+    [NN_ISA_AVX2] = {{FUNCTIONS(F)},
+#undef F
+#define F(name) nn_avx2_f64_test_##name,
+                     {FUNCTIONS(F)}},
+#undef F
+#define F(name) nn_avx512_f32_test_##name,
+    [NN_ISA_AVX512] = {{FUNCTIONS(F)},
+#undef F
+#define F(name) nn_avx512_f64_test_##name,
+                       {FUNCTIONS(F)}},
+#undef F
+#endif
+};
+
+static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 2.5, 1.5}, {1.5, 1.5, 2.5, 3.0, 1.5}};
+
+static double right_double(int function, double x) {
+    switch (function) {
+    case exp_at: return exp(x);
+    case log_at: return log(x);
+    case sigmoid_at: return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
+    case tanh_at: return tanh(x);
+    default: return exp(-fabs(x));
+    }
+}
+
+static long double right_long(int function, long double x) {
+    switch (function) {
+    case exp_at: return expl(x);
+    case log_at: return logl(x);
+    case sigmoid_at: return x >= 0 ? 1 / (1 + expl(-x)) : expl(x) / (1 + expl(x));
+    case tanh_at: return tanhl(x);
+    default: return expl(-fabsl(x));
+    }
+}
+
+/* 2^(exponent of x - digits + 1), but not below the smallest subnormal number */
+static double unit_of(double x, int digits, int lowest) {
+    int exponent;
+    frexp(x, &exponent);
+    return ldexp(1, x == 0 || exponent - digits < lowest ? lowest : exponent - digits);
+}
+
+static double float_error(float got, double right) {
+    if (isnan(right)) return isnan(got) ? 0 : INFINITY;
+    const double top = 0x1p128;
+    const double value = isinf(got) ? copysign(top, got) : got;
+    const double wanted = fabs(right) > top ? copysign(top, right) : right;
+    return fabs(value - wanted) / unit_of(fmin(fabs(wanted), FLT_MAX), FLT_MANT_DIG, -149);
+}
+
+static double double_error(double got, long double right) {
+    if (isnan(right)) return isnan(got) ? 0 : INFINITY;
+    if (isinf(got) || fabsl(right) > (long double)DBL_MAX) return isinf(got) && fabsl(right) >= (long double)DBL_MAX ? 0 : INFINITY;
+    return (double)(fabsl((long double)got - right) / (long double)unit_of((double)right, DBL_MANT_DIG, -1074));
+}
+
+enum { BLOCK = 4096 };
+typedef struct worst {
+    double error, x;
+} worst;
+
+static void note(worst *w, double error, double x) {
+    if (error > w->error || isnan(error)) *w = (worst){error, x};
+}
+
+static void floats(worst found[NN_ISAS][COUNT], uint64_t step) {
+    static float x[BLOCK], y[BLOCK];
+    static double right[BLOCK];
+    nn_activation_args args = {.y = y, .x = x};
+    for (uint64_t bits = 0; bits < UINT64_C(1) << 32;) {
+        int count = 0;
+        for (; count < BLOCK && bits < UINT64_C(1) << 32; count++, bits += step) {
+            const uint32_t pattern = (uint32_t)bits;
+            memcpy(&x[count], &pattern, sizeof pattern);
+        }
+        for (int f = 0; f < COUNT; f++) {
+            for (int i = 0; i < count; i++) right[i] = right_double(f, x[i]);
+            for (int isa = 0; isa < NN_ISAS; isa++) {
+                if (!nn_isa_available((nn_isa)isa)) continue;
+                units[isa][NN_FLOAT32][f](&args, 0, count);
+                for (int i = 0; i < count; i++) note(&found[isa][f], float_error(y[i], right[i]), x[i]);
+            }
+        }
+    }
+}
+
+static uint64_t random_bits(void) {
+    static uint64_t state = 0x9e3779b97f4a7c15;
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    return state;
+}
+
+/* Of all magnitudes; where exp and tanh bend; where they run out; and the special ones. */
+static double draw(int i) {
+    static const double special[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 5e-324, -5e-324, DBL_MIN, DBL_MAX, -DBL_MAX};
+    const double uniform = (double)(random_bits() >> 11) * 0x1p-52 - 1; /* -1 to 1 */
+    if (i < 10) return special[i];
+    if (i % 4 == 0) return uniform * 2;
+    if (i % 4 == 1) return uniform * 40;
+    if (i % 4 == 2) return uniform * 760;
+    double any;
+    const uint64_t bits = random_bits();
+    memcpy(&any, &bits, sizeof any);
+    return any;
+}
+
+static void doubles(worst found[NN_ISAS][COUNT], int blocks) {
+    static double x[BLOCK], y[BLOCK];
+    static long double right[BLOCK];
+    nn_activation_args args = {.y = y, .x = x};
+    for (int block = 0; block < blocks; block++) {
+        for (int i = 0; i < BLOCK; i++) x[i] = draw(i);
+        for (int f = 0; f < COUNT; f++) {
+            for (int i = 0; i < BLOCK; i++) right[i] = right_long(f, x[i]);
+            for (int isa = 0; isa < NN_ISAS; isa++) {
+                if (!nn_isa_available((nn_isa)isa)) continue;
+                units[isa][NN_FLOAT64][f](&args, 0, BLOCK);
+                for (int i = 0; i < BLOCK; i++) note(&found[isa][f], double_error(y[i], right[i]), x[i]);
+            }
+        }
+    }
+}
+
+static void report(nn_dtype dtype, worst found[NN_ISAS][COUNT]) {
+    for (int isa = 0; isa < NN_ISAS; isa++) {
+        if (!nn_isa_available((nn_isa)isa)) continue;
+        printf("%-8s %s", nn_isa_name((nn_isa)isa), dtype == NN_FLOAT32 ? "float " : "double");
+        for (int f = 0; f < COUNT; f++) {
+            printf("  %s %.3f at %.9g", names[f], found[isa][f].error, found[isa][f].x);
+            CHECK(found[isa][f].error <= bounds[dtype][f]);
+            CHECK(found[isa][f].error > 0.4); /* nothing was measured */
+        }
+        printf("\n");
+    }
+}
+
+/* What must be exact, sign of zero included. */
+static void limits(void) {
+    static const struct {
+        int function;
+        float x, y;
+    } exact[] = {
+        {exp_at, 0, 1}, {exp_at, -INFINITY, 0}, {exp_at, INFINITY, INFINITY}, {exp_at, 89, INFINITY},
+        {log_at, 1, 0}, {log_at, 0, -INFINITY}, {log_at, -0.0f, -INFINITY}, {log_at, INFINITY, INFINITY},
+        {sigmoid_at, 0, 0.5f}, {sigmoid_at, -1000, 0}, {sigmoid_at, 1000, 1}, {sigmoid_at, -INFINITY, 0},
+        {sigmoid_at, INFINITY, 1}, {tanh_at, 0, 0}, {tanh_at, -0.0f, -0.0f}, {tanh_at, INFINITY, 1},
+        {tanh_at, -INFINITY, -1}, {tanh_at, 1e-10f, 1e-10f}, {tanh_at, -1e-45f, -1e-45f}, {tanh_at, 50, 1},
+    };
+    for (int isa = 0; isa < NN_ISAS; isa++) {
+        if (!nn_isa_available((nn_isa)isa)) continue;
+        for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++) {
+            float y = 0;
+            double wide_x = exact[i].x, wide_y = 0;
+            units[isa][NN_FLOAT32][exact[i].function](&(nn_activation_args){.y = &y, .x = &exact[i].x}, 0, 1);
+            units[isa][NN_FLOAT64][exact[i].function](&(nn_activation_args){.y = &wide_y, .x = &wide_x}, 0, 1);
+            CHECK(y == exact[i].y && !signbit(y) == !signbit(exact[i].y));
+            /* 89 is far from overflow there */
+            CHECK(exact[i].x == 89 || (wide_y == exact[i].y && !signbit(wide_y) == !signbit(exact[i].y)));
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    static worst found[NN_DTYPES][NN_ISAS][COUNT];
+    const bool all = argc > 1 && strcmp(argv[1], "all") == 0;
+    if (!all) check_start();
+    floats(found[NN_FLOAT32], all ? 1 : 1009);
+    report(NN_FLOAT32, found[NN_FLOAT32]);
+    if (LDBL_MANT_DIG > DBL_MANT_DIG) {
+        doubles(found[NN_FLOAT64], all ? 4000 : 50);
+        report(NN_FLOAT64, found[NN_FLOAT64]);
+    }
+    limits();
+    return check_report();
+}

@@ -1,0 +1,23 @@
+/*
+ * The functions of vmath.h as kernels, y[i] = f(x[i]): compiled like kernels, for test_vmath.c.
+ */
+#include "../kernels/template.h"
+
+#include "../kernels/activation.h"
+#include "../kernels/elementwise.h"
+#include "../kernels/vmath.h"
+
+#define UNIT(name, function)                                    \
+    NN_DEFINE_KERNEL(name) {                                    \
+        const nn_activation_args *a = args;                     \
+        elementwise_unary(a->y, a->x, begin, end, function);    \
+    }
+
+UNIT(test_exp, vexp)
+UNIT(test_log, vlog)
+UNIT(test_sigmoid, vsigmoid)
+UNIT(test_tanh, vtanh)
+
+/* exp(-|x|) */
+NN_INLINE vec exp_down(vec x) { return vexp_nonpositive(-vabs(x)); }
+UNIT(test_exp_nonpositive, exp_down)
