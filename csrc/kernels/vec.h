@@ -40,6 +40,7 @@ typedef REAL vec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8),
 typedef INT ivec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8), may_alias));
 
 #define NN_INLINE static inline __attribute__((always_inline))
+#define NN_NOINLINE __attribute__((noinline)) /* keeps a rare path from costing the hot loop its registers */
 
 NN_INLINE vec vload(const REAL *p) { return *(const vec_at *)p; }
 NN_INLINE void vstore(REAL *p, vec v) { *(vec_at *)p = v; }
@@ -113,6 +114,29 @@ NN_INLINE void vstore_some(REAL *p, vec v, int64_t count) {
     for (int i = 0; i < VL; i++)
         if (i < count) p[i] = v[i];
 #endif
+#endif
+}
+
+/* `count` elements, 1 to VL; where the compiler knows that it is VL, a plain load or store. */
+NN_INLINE vec load_lanes(const REAL *p, int64_t count) { return count == VL ? vload(p) : vload_some(p, count); }
+NN_INLINE void store_lanes(REAL *p, vec v, int64_t count) {
+    if (count == VL) vstore(p, v);
+    else vstore_some(p, v, count);
+}
+
+/* Lane by lane a > b ? a : b: b where they are equal or one is NaN. Exactly x86's instruction. */
+NN_INLINE vec vlarger(vec a, vec b) {
+#if defined(__AVX512F__) && NN_BITS == 32
+    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_max_pd((__m512d)a, (__m512d)b);
+#elif defined(__AVX2__) && NN_BITS == 32
+    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__AVX2__)
+    return (vec)_mm256_max_pd((__m256d)a, (__m256d)b);
+#else
+    const ivec mask = a > b;
+    return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
 #endif
 }
 

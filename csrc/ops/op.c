@@ -104,13 +104,14 @@ nn_status nn_window_output(const nn_window *window, int axis, int64_t size, bool
     *out = count;
     if (!pooling) return NN_OK;
 
-    /* Each window needs one element inside the input: with dilation the taps can step over all of it. */
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t start = i * stride - padding;
-        const int64_t skip = start < 0 ? (-start + dilation - 1) / dilation : 0;
-        if (skip >= kernel || start + skip * dilation >= size)
-            return nn_fail(error, NN_VALUE_ERROR, "padding", axis, padding, "at most", 0);
-        if (start >= 0) break; /* from here on every window starts on an element */
-    }
+    /*
+     * Each window needs one element inside the input. Those that start on one have it; of one that starts in
+     * the padding the taps come into the input before they end (padding <= reach / 2), and can miss it only by
+     * stepping over all of it.
+     */
+    if (dilation <= size) return NN_OK;
+    for (int64_t start = -padding; start < 0 && start < count * stride - padding; start += stride)
+        if (start + (-start + dilation - 1) / dilation * dilation >= size)
+            return nn_fail(error, NN_VALUE_ERROR, "dilation", axis, dilation, "at most", size);
     return NN_OK;
 }

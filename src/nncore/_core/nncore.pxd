@@ -34,6 +34,7 @@ cdef extern from "nncore.h" nogil:
         NN_OP_MSE
         NN_OP_FLATTEN
         NN_OP_CONV2D
+        NN_OP_MAXPOOL2D
 
     int NN_NEEDS_X
     int NN_NEEDS_Y
