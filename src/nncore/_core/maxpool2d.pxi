@@ -1,19 +1,5 @@
 # MaxPool2d: y and the index of the winners; backward routes the gradient to them.
 
-cdef int _window_pair(int64_t *out, object value, str arg, str layer) except -1:
-    """Writes a pair of ints; the engine checks their range, here only what a C integer cannot hold."""
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise TypeError(f"{layer}: {arg} must be a pair of integers, got {value!r}")
-    for axis in range(2):
-        size = value[axis]
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
-            raise TypeError(f"{layer}: {arg} must be a pair of integers, got {value!r}")
-        if not -_int64_max <= size <= _int64_max:
-            raise ValueError(f"{layer}: {arg}[{axis}] is {size}, expected at most {2**30}")
-        out[axis] = size
-    return 0
-
-
 cdef int _plan_max_pool2d(nn_op *op, ndarray x, tuple shape, object kernel, object stride, object padding,
                           object dilation, bint ceil_mode, str layer) except -1:
     """Plans max pooling of `shape`, (N, C, H, W), in x's dtype."""
