@@ -260,7 +260,9 @@ class Module:
         return ParameterIterator(self.named_parameters())
 
     def _is_trained(self) -> bool:
-        return any(parameter.requires_grad for parameter in self.parameters())
+        return any(parameter.requires_grad for _, parameter in self._own(Parameter)) or any(
+            child._is_trained() for _, child in self._own(Module)
+        )
 
     # ---- modes
 

@@ -185,7 +185,7 @@ class Optimizer:
         more. So both are left out while nothing has changed since the last call.
         """
         numbers = [
-            [len(group["params"]), *[group[name] for name in self.defaults]]
+            [len(group["params"]), *[_value_of(group[name]) for name in self.defaults]]
             for group in self.param_groups
         ]
         asked = (structure.version(), clear_grad, numbers)
@@ -287,3 +287,8 @@ class Optimizer:
             lines.append(f"Parameter Group {at}")
             lines += [f"    {name}: {group[name]}" for name in sorted(self.defaults)]
         return f"{self._name} (\n" + "\n".join(lines) + "\n)"
+
+
+def _value_of(number: Any) -> Any:
+    """What a number is now: a list of betas may change in place."""
+    return tuple(number) if isinstance(number, list) else number

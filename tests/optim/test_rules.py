@@ -1,0 +1,116 @@
+"""Update rules beside PyTorch's, through everything that may happen between two steps."""
+
+import numpy as np
+import pytest
+
+from nncore import nn, optim
+
+SHAPES = [((3, 5), (5,), (1,), (0, 2), (2, 3, 4, 1)), {}]
+
+RULES = {
+    "sgd": ("SGD", {"lr": 0.1}),
+    "sgd decay": ("SGD", {"lr": 0.1, "weight_decay": 0.05}),
+    "sgd momentum": ("SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}),
+    "sgd dampening": ("SGD", {"lr": 0.05, "momentum": 0.8, "dampening": 0.3}),
+    "sgd nesterov": ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.02}),
+    "sgd default": ("SGD", {}),
+    "adam": ("Adam", {"lr": 0.01}),
+    "adam decay": ("Adam", {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-5, "weight_decay": 0.1}),
+    "adam no betas": ("Adam", {"lr": 0.01, "betas": (0.0, 0.0)}),
+    "adamw": ("AdamW", {"lr": 0.01, "weight_decay": 0.2}),
+    "adamw default": ("AdamW", {}),
+}
+
+
+@pytest.fixture(params=RULES.values(), ids=RULES)
+def pair(request, pairs, dtype, rng):
+    return pairs(*request.param, [SHAPES], dtype, rng)
+
+
+def test_twenty_steps(pair):
+    for _ in range(20):
+        pair.step()
+    pair.check()
+
+
+def test_numbers_are_read_at_each_step(pair):
+    for i in range(12):
+        for optimizer in (pair.ours, pair.theirs):
+            optimizer.param_groups[0]["lr"] = 0.1 / (i + 1)
+            optimizer.param_groups[0]["weight_decay"] = 0.01 * i
+        pair.step()
+    pair.check()
+
+
+def test_betas_that_change_in_place(pairs, dtype, rng):
+    pair = pairs("Adam", {"lr": 0.02}, [SHAPES], dtype, rng)
+    for optimizer in (pair.ours, pair.theirs):
+        optimizer.param_groups[0]["betas"] = [0.9, 0.99]
+    for i in range(6):
+        for optimizer in (pair.ours, pair.theirs):
+            optimizer.param_groups[0]["betas"][0] = 0.9 - 0.1 * i
+        pair.step()
+    pair.check()
+
+
+def test_freezing_and_thawing(pair):
+    for i in range(12):
+        pair.parameters[0].requires_grad = i >= 4
+        pair.parameters[4].requires_grad = not 3 <= i < 8
+        pair.step()
+    pair.check()
+
+
+def test_groups(pairs, dtype, rng):
+    groups = [
+        (((3, 2), (2,)), {"lr": 0.1}),
+        (((4,),), {"momentum": 0.0, "weight_decay": 0.1}),
+        (((2, 2),), {"nesterov": True}),
+    ]
+    pair = pairs("SGD", {"lr": 0.01, "momentum": 0.9}, groups, dtype, rng)
+    for _ in range(10):
+        pair.step()
+    pair.check()
+
+
+def test_a_group_that_is_added_later(pairs, torch, dtype, rng):
+    pair = pairs("Adam", {"lr": 0.02}, [(((3, 2),), {})], dtype, rng)
+    for _ in range(3):
+        pair.step()
+    value = rng.standard_normal(4).astype(dtype)
+    pair.parameters.append(nn.Parameter(value))
+    pair.others.append(torch.nn.Parameter(torch.from_numpy(value.copy())))
+    pair.ours.add_param_group({"params": pair.parameters[1:], "lr": 0.1})
+    pair.theirs.add_param_group({"params": pair.others[1:], "lr": 0.1})
+    for _ in range(3):
+        pair.step()
+    pair.check()
+
+
+@pytest.mark.parametrize("dampening", [0.0, 0.5])
+def test_momentum_switched_on_and_off(pairs, dtype, rng, dampening):
+    pair = pairs("SGD", {"lr": 0.05, "dampening": dampening}, [SHAPES], dtype, rng)
+    for i in range(12):
+        for optimizer in (pair.ours, pair.theirs):
+            optimizer.param_groups[0]["momentum"] = 0.9 if 3 <= i < 6 or i >= 9 else 0.0
+        pair.step()
+        pair.check()
+
+
+def test_two_dtypes_in_one_group():
+    params = [nn.Parameter(np.ones(3, np.float32)), nn.Parameter(np.ones(2, np.float64))]
+    optimizer = optim.Adam(params, lr=0.5)
+    for p in params:
+        p.grad[...] = 1
+    optimizer.step()
+    for p in params:
+        np.testing.assert_allclose(p.data, 0.5, rtol=1e-6)
+
+
+def test_a_step_by_hand():
+    p = nn.Parameter([1.0, -2.0], dtype=np.float64)
+    p.grad[...] = [0.5, 0.25]
+    optim.SGD([p], lr=0.1).step()
+    np.testing.assert_allclose(p.data, [0.95, -2.025], rtol=1e-15)
+    # The gradient is left for whoever wants to look at it.
+    np.testing.assert_array_equal(p.grad, [0.5, 0.25])
