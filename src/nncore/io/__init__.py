@@ -1,4 +1,4 @@
-"""Files of weights: safetensors where its package is installed, ``.npz`` everywhere; never pickle."""
+"""Files of weights: safetensors where installed, ``.npz`` everywhere, never pickle."""
 
 from nncore.io.weights import Weights, check_target, load_weights, save_weights
 

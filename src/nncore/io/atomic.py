@@ -1,7 +1,6 @@
 """Files that are there whole or not at all."""
 
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -10,14 +9,15 @@ from pathlib import Path
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` to the file `path`: at any instant the old content is there, whole, or the new.
 
-    The data go to a temporary file in the same folder, are flushed to the disk, and the file is renamed over
-    the old one; then the folder is flushed, so that the new name survives a power cut too. After an error
-    no temporary file is left and the old file is untouched.
+    The data go to a temporary file in the same folder, are flushed to the disk, and the file is
+    renamed over the old one; then the folder is flushed, so that the new name survives a power cut
+    too. After an error no temporary file is left and the old file is untouched.
 
     Raises
     ------
     OSError
-        The folder does not exist or cannot be written, the disk is full, `path` is a folder or a device.
+        The folder does not exist or cannot be written, the disk is full, `path` is a folder or a
+        device.
     """
     target = _resolved(path)
     temporary, descriptor = _create_beside(target)
@@ -38,7 +38,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Find out now, by writing an empty temporary file, whether `write_atomic(path, ...)` could succeed.
+    """Find out now, by an empty temporary file, whether `write_atomic(path, ...)` could succeed.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def _resolved(path: str | os.PathLike[str]) -> Path:
 
 def _create_beside(target: Path) -> tuple[Path, int]:
     """A new, empty file in the folder of `target`, open for writing."""
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{target.name[:100]}.{os.urandom(8).hex()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         return temporary, os.open(temporary, flags, 0o666)

@@ -1,7 +1,7 @@
 """The ``.npz`` form of a weight file: a zip of uncompressed ``.npy`` arrays, one a parameter.
 
-`numpy.load` opens what is written here, and what `numpy.savez` wrote is read here. The reader is our own,
-because `numpy.load` allocates what a header asks for before it looks at the data.
+`numpy.load` opens what is written here, and what `numpy.savez` wrote is read here. The reader is
+our own, because `numpy.load` allocates what a header asks for before it looks at the data.
 """
 
 import io
@@ -39,8 +39,8 @@ def encode(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> 
 def read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
     """The arrays and metadata in a file, which may come from anywhere.
 
-    Memory stays below the size of the file plus a constant: entries are uncompressed, their sizes are added up
-    before the first one is read, and each is read into its array.
+    Memory stays below the size of the file plus a constant: entries are uncompressed, their sizes
+    are added up before the first one is read, and each is read into its array.
 
     Raises
     ------
@@ -84,7 +84,9 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
         if entry.flag_bits & 1:
             raise ValueError(f"{entry.filename} is encrypted")
         if not entry.filename.endswith(".npy") or entry.filename in seen:
-            raise ValueError(f"unexpected entry {entry.filename!r}, expected each array once, as NAME.npy")
+            raise ValueError(
+                f"unexpected entry {entry.filename!r}, expected each array once, as NAME.npy"
+            )
         seen.add(entry.filename)
     # Entries may overlap in the file: without this each could claim all of it.
     total = sum(entry.file_size for entry in entries)
@@ -114,7 +116,7 @@ def _read_array(name: str, file: IO[bytes], size: int) -> NDArray[Any]:
             f"{name} of shape {shape} and dtype {dtype} has {there} bytes, expected {expected}"
         )
     array = np.empty(shape[::-1] if fortran else shape, dtype)
-    flat = memoryview(array.reshape(-1).view(np.uint8))
+    flat = array.reshape(-1).view(np.uint8).data
     at = 0
     while at < expected:
         count = file.readinto(flat[at:])  # type: ignore[attr-defined]
@@ -129,11 +131,15 @@ def _read_array(name: str, file: IO[bytes], size: int) -> NDArray[Any]:
 
 def _decode_metadata(packed: NDArray[Any]) -> dict[str, str]:
     if packed.dtype != np.uint8 or packed.ndim != 1:
-        raise ValueError(f"{_METADATA} has dtype {packed.dtype} and shape {packed.shape}, expected bytes")
+        raise ValueError(
+            f"{_METADATA} has dtype {packed.dtype} and shape {packed.shape}, expected bytes"
+        )
     try:
         metadata = json.loads(packed.tobytes().decode())
     except (ValueError, RecursionError):
         raise ValueError(f"{_METADATA} is not JSON") from None
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
         raise ValueError(f"{_METADATA} is not an object of strings")
     return metadata

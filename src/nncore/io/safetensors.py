@@ -42,9 +42,10 @@ def read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
     tensors: Arrays = {}
     name = ""
     try:
-        # The library checks the header, and that the arrays lie within the file without gaps or overlap.
+        # The library checks the header, and that the arrays lie within the file without gaps or
+        # overlap.
         with safe_open(path, framework="numpy") as file:
-            for name in file.keys():  # noqa: SIM118: not a mapping
+            for name in file.keys():  # noqa: SIM118
                 tensors[name] = file.get_tensor(name)
             metadata = file.metadata() or {}
     except SafetensorError as error:

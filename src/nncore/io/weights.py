@@ -13,7 +13,8 @@ from nncore.io import atomic, npz, safetensors
 from nncore.nn.module import Module
 
 _FORMATS: dict[str, ModuleType] = {".npz": npz, ".safetensors": safetensors}
-# The version of what nncore writes into the metadata, and of nothing else: files without it are read too.
+# The version of what nncore writes into the metadata, and of nothing else: files without it are
+# read too.
 _VERSION_KEY, _VERSION = "nncore_format", 1
 
 
@@ -31,14 +32,14 @@ def save_weights(
 ) -> None:
     """Write the weights of a model to a file.
 
-    The file is there whole or not at all: after an error, a full disk or a power cut the old file of that name
-    stands as it was.
+    The file is there whole or not at all: after an error, a full disk or a power cut the old file
+    of that name stands as it was.
 
     Parameters
     ----------
     path
-        Its suffix decides: ``.safetensors`` (needs the package safetensors) or ``.npz``. PyTorch, JAX and
-        others read the first one, `numpy.load` the second.
+        Its suffix decides: ``.safetensors`` (needs the package safetensors) or ``.npz``. PyTorch,
+        JAX and others read the first one, `numpy.load` the second.
     source : Module or mapping of str to array
         The model, or its `state_dict()`. The arrays are float32 or float64.
     metadata : mapping of str to str, optional
@@ -64,7 +65,8 @@ def save_weights(
 def load_weights(path: str | os.PathLike[str]) -> Weights:
     """Read a file of weights: ``model.load_state_dict(load_weights(path).state_dict)``.
 
-    Files of any origin are safe to read: no code in them is run, every size is checked against the file's, and memory stays below it plus a constant.
+    Files of any origin are safe to read: no code in them is run, every size is checked against the
+    file's, and memory stays below it plus a constant.
 
     Returns
     -------
@@ -94,7 +96,8 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
     version = metadata.pop(_VERSION_KEY, str(_VERSION))
     if version != str(_VERSION):
         raise ValueError(
-            f"{path}: has format version {version[:20]!r}, this nncore reads version {_VERSION}: a newer one may"
+            f"{path}: has format version {version[:20]!r}, this nncore reads version {_VERSION}:"
+            " a newer one may"
         )
     return Weights(state_dict, metadata)
 
@@ -115,24 +118,30 @@ def check_target(path: str | os.PathLike[str]) -> None:
 def _form_of(function: str, path: str | os.PathLike[str]) -> ModuleType:
     form = _FORMATS.get(Path(path).suffix)
     if form is None:
-        raise ValueError(f"{function}: the file name must end in {' or '.join(_FORMATS)}, got {str(path)!r}")
+        raise ValueError(
+            f"{function}: the file name must end in {' or '.join(_FORMATS)}, got {str(path)!r}"
+        )
     return form
 
 
 def _checked(source: Any) -> dict[str, NDArray[Any]]:
     if not isinstance(source, Mapping):
-        raise TypeError(f"save_weights: expected a Module or its state_dict(), got {type(source).__name__}")
+        raise TypeError(
+            f"save_weights: expected a Module or its state_dict(), got {type(source).__name__}"
+        )
     tensors = {}
     for name, array in source.items():
         if not isinstance(name, str):
             raise TypeError(f"save_weights: the names of arrays must be strings, got {name!r}")
         if not name or name.startswith("__") or "/" in name or "\\" in name or "\0" in name:
             raise ValueError(f"save_weights: an array cannot be named {name!r}")
-        found = getattr(array, "dtype", type(array).__name__)
-        if not isinstance(array, np.ndarray) or found.kind != "f" or found.itemsize not in (4, 8):
-            raise TypeError(f"save_weights: {name} is of {found}, expected an array of float32 or float64")
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"save_weights: {name} is a {type(array).__name__}, expected an array")
+        dtype = array.dtype
+        if dtype.kind != "f" or dtype.itemsize not in (4, 8):
+            raise TypeError(f"save_weights: {name} has dtype {dtype}, expected float32 or float64")
         # In C order and this machine's byte order: safetensors writes the memory as it lies there.
-        tensors[name] = np.asarray(array, dtype=found.newbyteorder("="), order="C")
+        tensors[name] = np.asarray(array, dtype=dtype.newbyteorder("="), order="C")
     return tensors
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TextIO
 
 from nncore.training import table
@@ -28,19 +28,17 @@ class Console:
         self._bar = verbose == 1 and _is_terminal(stream)
         self._drawn = False
         self._drawn_at = 0.0
-
-    @property
-    def shows_bar(self) -> bool:
-        return self._bar
+        self._names: tuple[str, ...] = ()
 
     def note(self, text: str) -> None:
         """A remark in a line of its own."""
         self._line(text)
 
-    def header(self, names: Iterable[str]) -> None:
-        self._line(table.header(names))
-
-    def row(self, epoch: int, last: int, values: Mapping[str, float], names: Iterable[str]) -> None:
+    def row(self, epoch: int, last: int, values: Mapping[str, float]) -> None:
+        """An epoch, under a header where the columns are new."""
+        if (names := tuple(values)) != self._names:
+            self._line(table.header(names))
+            self._names = names
         self._line(table.row(epoch, last, values, names))
 
     def start_bar(self) -> None:
@@ -50,7 +48,11 @@ class Console:
     def bar(self, epoch: int, last: int, batch: int, batches: int, loss: float) -> None:
         """Draw how far the epoch is, at most ten times a second."""
         now = time.perf_counter()
-        if not self._bar or self._stream is None or now - self._drawn_at < _SECONDS_BETWEEN_DRAWINGS:
+        if (
+            not self._bar
+            or self._stream is None
+            or now - self._drawn_at < _SECONDS_BETWEEN_DRAWINGS
+        ):
             return
         self._drawn_at = now
         filled = _BAR_WIDTH * batch // batches

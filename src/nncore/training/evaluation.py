@@ -1,4 +1,4 @@
-"""How well a model does: the empirical risk, the error rate, and the gap between training and test."""
+"""How well a model does: empirical risk, error rate, the gap between training and test."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,11 @@ class Evaluation:
     Attributes
     ----------
     empirical_risk : float
-        The mean of the loss over all samples: R = (1/N) sum_i C(model(x_i), y_i). `loss` is the same.
+        The mean of the loss over all samples: R = (1/N) sum_i C(model(x_i), y_i). `loss` is the
+        same.
     accuracy : float or None
-        The fraction of samples whose label has the largest output; None where targets are no labels.
+        The fraction of samples whose label has the largest output; None where targets are no
+        labels.
     samples : int
         N.
     """
@@ -42,7 +44,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class GeneralizationReport:
-    """The error on the training set (approximation error) beside that on the test set; ``print`` it.
+    """The error on the training set beside that on the test set; ``print`` it.
+
+    The first is the approximation error, the second the test error, their difference the
+    generalisation gap.
 
     Attributes
     ----------

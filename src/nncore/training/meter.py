@@ -19,7 +19,8 @@ class Meter:
         """Count a batch: its mean loss, its outputs and its targets."""
         self._samples += len(y)
         self._loss += loss * len(y)
-        # Labels name the class along axis 1 of the outputs; other targets have no right answer to count.
+        # Labels name the class along axis 1 of the outputs; other targets have no right answer to
+        # count.
         if y.dtype.kind in "iu" and output.ndim == y.ndim + 1:
             self._labels += y.size
             self._correct += int(np.count_nonzero(output.argmax(axis=1) == y))
@@ -31,6 +32,11 @@ class Meter:
     @property
     def accuracy(self) -> float | None:
         return self._correct / self._labels if self._labels else None
+
+    def values(self) -> dict[str, float]:
+        """The means by the names of History."""
+        accuracy = {} if self.accuracy is None else {"accuracy": self.accuracy}
+        return {"loss": self.loss, **accuracy}
 
     def evaluation(self) -> Evaluation:
         return Evaluation(self.loss, self.accuracy, self._samples)

@@ -1,4 +1,4 @@
-"""One batch, in either of the two ways: in one call of the compiled step, or layer by layer. Same bits."""
+"""One batch, by the compiled step or layer by layer: the two ways have the same bits."""
 
 import math
 from typing import Any, Protocol
@@ -71,7 +71,7 @@ class EagerRunner:
 def compiled_or_eager(
     model: Module, loss_fn: Any, optimizer: Any, sample: tuple[int, ...], batch: int
 ) -> tuple[Runner, str]:
-    """The compiled way, for up to `batch` samples of this shape; else the eager one and the reason why."""
+    """The compiled way, for up to `batch` samples of this shape; else the eager one, and why."""
     try:
         step = compile(model, loss_fn, input_shape=sample, max_batch=batch)
     except (TypeError, ValueError) as error:

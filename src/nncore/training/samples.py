@@ -21,8 +21,10 @@ class Samples(NamedTuple):
     def __len__(self) -> int:
         return len(self.x)
 
-    def batches(self, batch_size: int, order: NDArray[np.int64] | None = None) -> Iterator[tuple[Array, Array]]:
-        """All samples in batches, in this order; the last one is smaller where they do not divide."""
+    def batches(
+        self, batch_size: int, order: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[Array, Array]]:
+        """All samples in batches, in this order; the last one takes what is left."""
         for start in range(0, len(self.x), batch_size):
             rows: Rows = slice(start, start + batch_size)
             if order is not None:
@@ -36,7 +38,8 @@ def samples(function: str, x: Any, y: Any, dtype: np.dtype[Any]) -> Samples:
     Raises
     ------
     TypeError
-        One of them is something that has no rows (a generator), or of a dtype that no network takes.
+        One of them is something that has no rows (a generator), or of a dtype that no network
+        takes.
     ValueError
         They differ in length or are empty.
     """
@@ -53,7 +56,9 @@ def inputs(function: str, x: Any, dtype: np.dtype[Any]) -> Array:
     _refuse_stream(function, "x", x)
     array = value(x, dtype, function, "x")
     if array.ndim == 0:
-        raise ValueError(f"{function}: x is a single number, expected an array with one row a sample")
+        raise ValueError(
+            f"{function}: x is a single number, expected an array with one row a sample"
+        )
     return array
 
 
@@ -64,7 +69,9 @@ def _targets(function: str, y: Any, dtype: np.dtype[Any]) -> Array:
     if hasattr(y, "detach"):
         y = y.detach().cpu()
     if isinstance(y, np.ma.MaskedArray):
-        raise TypeError(f"{function}: y is a masked array, expected a plain one: use y.filled(value)")
+        raise TypeError(
+            f"{function}: y is a masked array, expected a plain one: use y.filled(value)"
+        )
     try:
         array = np.asarray(y)
     except ValueError as error:
@@ -75,7 +82,9 @@ def _targets(function: str, y: Any, dtype: np.dtype[Any]) -> Array:
             " names, y = numpy.unique(y, return_inverse=True) numbers them"
         )
     if array.ndim == 0:
-        raise ValueError(f"{function}: y is a single number, expected an array with one row a sample")
+        raise ValueError(
+            f"{function}: y is a single number, expected an array with one row a sample"
+        )
     if array.dtype.kind in "biu":
         return array
     return np.asarray(engine.floating(array, dtype, function, "y"))
@@ -86,6 +95,6 @@ def _refuse_stream(function: str, name: str, given: Any) -> None:
     rows = hasattr(given, "__len__") and hasattr(given, "__getitem__")
     if hasattr(given, "__iter__") and not rows and not hasattr(given, "__array__"):
         raise TypeError(
-            f"{function}: {name} is a {type(given).__name__}, expected an array with one row a sample:"
-            f" where it gives batches, collect them with numpy.concatenate(list({name}))"
+            f"{function}: {name} is a {type(given).__name__}, expected an array with one row a"
+            f" sample: where it gives batches, collect them with numpy.concatenate(list({name}))"
         )
