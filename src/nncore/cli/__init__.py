@@ -16,8 +16,8 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code.
 
-    0 when it did what was asked, 2 for a mistake in the command (with one line on the standard error
-    that says which), 130 after Ctrl-C. Anything else is a defect and shows its traceback.
+    0 when it did what was asked, 2 for a mistake in the command (with one line on the standard
+    error that says which), 130 after Ctrl-C. Anything else is a defect and shows its traceback.
     """
     options = make_parser().parse_args(arguments)
     try:

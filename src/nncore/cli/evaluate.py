@@ -4,7 +4,7 @@ import argparse
 
 import nncore
 from nncore import io, nn
-from nncore.cli.errors import UserError, users
+from nncore.cli.errors import UserError, one_line, users
 from nncore.cli.recipes import NETWORKS, RECIPES
 from nncore.training import Trainer
 from nncore.training.table import percent
@@ -16,25 +16,31 @@ def run(options: argparse.Namespace) -> int:
         nncore.set_num_threads(options.threads)
     with users(OSError, ValueError, ImportError):
         weights = io.load_weights(options.file)
-    network = weights.metadata.get("network")
+    network = weights.metadata.get("network", "")
     if network not in NETWORKS:
-        found = "does not say which network it is" if network is None else f"is for {network!r}"
+        found = (
+            f"holds the network {network!r}" if network else "does not say what network it holds"
+        )
         raise UserError(
-            f"{options.file}: {found}, expected a file of `nncore train --save` with one of"
-            f" {', '.join(NETWORKS)}"
+            f"{options.file}: {found}, expected a file that `nncore train --save` wrote, with"
+            f" {' or '.join(NETWORKS)}"
         )
     name = options.data or weights.metadata.get("data", "")
     if name not in RECIPES:
         raise UserError(f"{options.file}: was trained on {name!r}: choose with --data")
-    recipe = RECIPES[name]
-    model = NETWORKS[network]()
-    with users(ValueError, TypeError):
-        try:
-            model.load_state_dict(weights.state_dict)
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{options.file}: {error}") from None
+    model = NETWORKS[network].build()
+    try:
+        model.load_state_dict(weights.state_dict)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{options.file}: {one_line(error)}") from None
     with users(OSError, ValueError):
-        training, test = recipe.load()
+        training, test = RECIPES[name].load()
+    sample = test[0].shape[1:]
+    if sample != NETWORKS[network].sample:
+        raise UserError(
+            f"{options.file}: the network {network} takes images of shape"
+            f" {NETWORKS[network].sample}, those of {name} have {sample}"
+        )
     report = Trainer(model, nn.CrossEntropyLoss()).report(training, test)
     print(f"{options.file}: network {network}, data {name}")
     print()

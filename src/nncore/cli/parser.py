@@ -125,7 +125,7 @@ def _add_threads(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=_threads,
         metavar="N",
-        help="threads to use (default: as many as the process may have); results do not depend on it",
+        help="threads to use (default: all that the process may have); results do not depend on it",
     )
 
 

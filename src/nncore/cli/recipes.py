@@ -2,9 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from nncore import data, nn
-from nncore.data._images import Split
+
+Part = tuple[NDArray[Any], NDArray[Any]]
+Split = tuple[Part, Part]
 
 
 def digits_cnn() -> nn.Sequential:
@@ -37,10 +42,18 @@ def notes_cnn() -> nn.Sequential:
     )
 
 
+@dataclass(frozen=True)
+class Network:
+    """How it is built, and the shape of one sample."""
+
+    build: Callable[[], nn.Sequential]
+    sample: tuple[int, int, int]
+
+
 # By the names that stand in saved files.
-NETWORKS: dict[str, Callable[[], nn.Sequential]] = {
-    "digits-cnn": digits_cnn,
-    "notes-cnn": notes_cnn,
+NETWORKS = {
+    "digits-cnn": Network(digits_cnn, (1, 8, 8)),
+    "notes-cnn": Network(notes_cnn, (1, 28, 28)),
 }
 
 
@@ -49,7 +62,6 @@ class Recipe:
     """A data set with the network and the numbers that suit it."""
 
     load: Callable[[], Split]
-    sample: tuple[int, int, int]
     network: str
     epochs: int
     batch_size: int
@@ -57,6 +69,6 @@ class Recipe:
 
 
 RECIPES = {
-    "digits": Recipe(data.load_digits, (1, 8, 8), "digits-cnn", epochs=20, batch_size=32, lr=2e-3),
-    "mnist": Recipe(data.load_mnist, (1, 28, 28), "notes-cnn", epochs=3, batch_size=64, lr=2e-3),
+    "digits": Recipe(data.load_digits, "digits-cnn", epochs=20, batch_size=32, lr=2e-3),
+    "mnist": Recipe(data.load_mnist, "notes-cnn", epochs=3, batch_size=64, lr=2e-3),
 }

@@ -6,8 +6,7 @@ import os
 import nncore
 from nncore import io, nn, optim
 from nncore.cli.errors import UserError, one_line, users
-from nncore.cli.recipes import NETWORKS, RECIPES
-from nncore.data._images import Split
+from nncore.cli.recipes import NETWORKS, RECIPES, Split
 from nncore.training import GeneralizationReport, Trainer
 from nncore.training.table import percent, seconds
 
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     with users(OSError, ValueError):
         split = recipe.load()
 
-    model = NETWORKS[recipe.network]()
+    model = NETWORKS[recipe.network].build()
     model.reset_parameters(seed)
     optimizer = optim.Adam(model.parameters(), lr=rate)
     trainer = _FallingRate(model, nn.CrossEntropyLoss(), optimizer, seed)
@@ -81,10 +80,19 @@ def _train(
 
 
 def _print_plan(
-    name: str, split: Split, model: nn.Sequential, batch_size: int, rate: float, seed: int, drawn: bool
+    name: str,
+    split: Split,
+    model: nn.Sequential,
+    batch_size: int,
+    rate: float,
+    seed: int,
+    drawn: bool,
 ) -> None:
     (x, _), (x_test, _) = split
-    print(f"data {name}: {len(x):,} training and {len(x_test):,} test images of {x.shape[2]}x{x.shape[3]}")
+    print(
+        f"data {name}: {len(x):,} training and {len(x_test):,} test images"
+        f" of {x.shape[2]}x{x.shape[3]}"
+    )
     print()
     print(model.summary(x.shape[1:]))
     print()
@@ -104,4 +112,6 @@ def _print_result(trainer: Trainer, report: GeneralizationReport, *, quiet: bool
         print()
     accuracy = percent(report.test.accuracy or 0.0)
     count = len(trainer.history)
-    print(f"test accuracy {accuracy} after {count} {'epoch' if count == 1 else 'epochs'} in {spent}")
+    print(
+        f"test accuracy {accuracy} after {count} {'epoch' if count == 1 else 'epochs'} in {spent}"
+    )

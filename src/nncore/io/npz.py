@@ -21,6 +21,7 @@ Arrays = dict[str, NDArray[Any]]
 _METADATA = "__metadata__"
 # The same weights give the same bytes, whenever they are written.
 _DATE = (1980, 1, 1, 0, 0, 0)
+_PIECE = 2**16
 
 
 def encode(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
@@ -119,10 +120,12 @@ def _read_array(name: str, file: IO[bytes], size: int) -> NDArray[Any]:
     flat = array.reshape(-1).view(np.uint8).data
     at = 0
     while at < expected:
-        count = file.readinto(flat[at:])  # type: ignore[attr-defined]
-        if not count:
+        # In pieces: `readinto` of an archive's entry reads into memory of its own first.
+        piece = file.read(min(_PIECE, expected - at))
+        if not piece:
             raise EOFError(f"{name} ends after {at} bytes, expected {expected}")
-        at += count
+        flat[at : at + len(piece)] = piece
+        at += len(piece)
     file.read(1)  # the end: here the CRC is compared
     if fortran:
         array = array.transpose()

@@ -46,7 +46,8 @@ class History:
     def best_epoch(self) -> int | None:
         """The number of the epoch of the lowest validation loss.
 
-        Of the lowest training loss where there was no validation. The first of several equal ones; None before the first epoch.
+        Of the lowest training loss where there was no validation. The first of several equal ones;
+        None before the first epoch.
         """
         for name in ("val_loss", "loss"):
             measured = [
