@@ -116,7 +116,7 @@ class TestReport:
         )
         assert str(report).split("\n") == [
             "                         training        test         gap",
-            "samples                    60,000      10,000            ",
+            "samples                    60,000      10,000",
             "empirical risk (loss)      0.0100      0.0400     +0.0300",
             "error rate                 0.10 %      1.50 %   +1.40 pts",
             "accuracy                  99.90 %     98.50 %   -1.40 pts",

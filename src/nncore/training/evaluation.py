@@ -88,4 +88,4 @@ class GeneralizationReport:
             if first is not None and second is not None:
                 points = f"{100 * (second - first):+.2f} pts"
                 lines.append((title, percent(first), percent(second), points))
-        return "\n".join(f"{a:<21}  {b:>10}  {c:>10}  {d:>10}" for a, b, c, d in lines)
+        return "\n".join(f"{a:<21}  {b:>10}  {c:>10}  {d:>10}".rstrip() for a, b, c, d in lines)
