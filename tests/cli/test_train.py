@@ -24,7 +24,7 @@ class TestOutput:
         assert (code, err) == (0, "")
         assert "data digits: 100 training and 40 test images of 8x8" in out
         assert re.search(r"^0 Conv2d +\(N, 16, 8, 8\) +160 +9,216$", out, re.M)
-        assert "Adam, learning rate 0.002 falling to 0, batches of 32, seed 1, threads 1" in out
+        assert "Adam, learning rate 0.002 falling to 0, batches of 32, threads 1\nseed 1\n" in out
         assert re.search(
             r"^ +epoch +loss +accuracy +val loss +val accuracy +time +samples/s$", out, re.M
         )
@@ -38,7 +38,7 @@ class TestOutput:
 
     def test_a_drawn_seed_is_shown_and_repeats_the_run(self, nncore_command):
         out = nncore_command("train", "--epochs", 2).out
-        seed = re.search(r"seed (\d+) \(drawn; --seed repeats the run\)", out)[1]
+        seed = re.search(r"^seed (\d+) \(drawn; --seed \1 repeats the run\)$", out, re.M)[1]
         again = nncore_command("train", "--epochs", 2, "--seed", seed).out
 
         def numbers(text):

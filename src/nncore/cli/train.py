@@ -98,9 +98,9 @@ def _print_plan(
     print()
     print(
         f"Adam, learning rate {rate:g} falling to 0, batches of {batch_size},"
-        f" seed {seed}{' (drawn; --seed repeats the run)' if drawn else ''},"
         f" threads {nncore.get_num_threads()}"
     )
+    print(f"seed {seed}{f' (drawn; --seed {seed} repeats the run)' if drawn else ''}")
     print(flush=True)
 
 
