@@ -158,4 +158,4 @@ def test_a_closed_console_is_no_terminal():
     stream = io.StringIO()
     stream.close()
     with redirect_stdout(stream):
-        assert console.Console(1)._bar is False
+        assert console.Console(1).has_bar is False

@@ -62,6 +62,21 @@ class TestEvaluate:
         with pytest.raises(RuntimeError, match="no recorded forward"):
             trainer.loss_fn.backward()
 
+    def test_is_in_eval_mode_and_back(self, classes):
+        seen = []
+
+        class Spy(Double):
+            def _forward(self, x):
+                seen.append(self.training)
+                return super()._forward(x)
+
+        trainer = make_trainer(make_model(Spy()))
+        trainer.evaluate(*classes)
+        trainer.predict(classes[0])
+        assert seen
+        assert not any(seen)
+        assert all(module.training for module in trainer.model.modules())
+
     def test_leaves_a_record_of_the_users_alone(self, classes):
         x, y = classes
         trainer = make_trainer(make_model(Double()))

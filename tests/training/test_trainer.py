@@ -120,6 +120,18 @@ class TestFit:
         assert history.history["val_loss"][-1] < 1e-6
         assert np.allclose(model[0].weight.data, [[1, -2]], atol=1e-3)
 
+    def test_numbers_are_no_labels(self, classes):
+        """Targets that are not integers have no accuracy, whatever their shape."""
+
+        class Column(nn.MSELoss):
+            def _forward(self, pred, target):
+                return super()._forward(pred, np.repeat(target[:, None], 3, axis=1))
+
+        model = make_model()
+        trainer = Trainer(model, Column(), optim.SGD(model.parameters(), lr=0.1))
+        history = trainer.fit(classes[0], classes[1].astype(float), verbose=0)
+        assert "accuracy" not in history.history
+
     def test_the_last_smaller_batch_is_trained_on(self, classes):
         x, y = classes
         whole, cut = make_trainer(), make_trainer()
@@ -317,6 +329,11 @@ class TestArguments:
                 {"validation_data": (np.zeros((2, 4)), [0, 7])},
                 IndexError,
                 r"validation_data: y\[1\] is 7",
+            ),
+            (
+                {"validation_data": (np.zeros((2, 4)), [0.5, 1.5])},
+                TypeError,
+                "target has dtype",
             ),
             (
                 {"validation_data": (np.zeros((2, 4)), [0])},

@@ -105,8 +105,6 @@ def _read_array(name: str, file: IO[bytes], size: int) -> NDArray[Any]:
         raise ValueError(f"{name} has format version {version}, expected (1, 0) or (2, 0)")
     if not (dtype.kind == "f" and dtype.itemsize in (4, 8)) and dtype != np.uint8:
         raise ValueError(f"{name} has dtype {dtype}, expected float32 or float64")
-    if any(extent < 0 for extent in shape):
-        raise ValueError(f"{name} has shape {shape}")
     expected = dtype.itemsize
     for extent in shape:
         expected *= extent

@@ -25,7 +25,7 @@ class Console:
     def __init__(self, verbose: int) -> None:
         stream: TextIO | None = sys.stdout  # None in a program without a console
         self._stream = stream if verbose > 0 else None
-        self._bar = verbose == 1 and _is_terminal(stream)
+        self.has_bar = verbose == 1 and _is_terminal(stream)
         self._drawn = False
         self._drawn_at = 0.0
         self._names: tuple[str, ...] = ()
@@ -48,11 +48,7 @@ class Console:
     def bar(self, epoch: int, last: int, batch: int, batches: int, loss: float) -> None:
         """Draw how far the epoch is, at most ten times a second."""
         now = time.perf_counter()
-        if (
-            not self._bar
-            or self._stream is None
-            or now - self._drawn_at < _SECONDS_BETWEEN_DRAWINGS
-        ):
+        if self._stream is None or now - self._drawn_at < _SECONDS_BETWEEN_DRAWINGS:
             return
         self._drawn_at = now
         filled = _BAR_WIDTH * batch // batches

@@ -250,7 +250,8 @@ class Trainer:
                     " infinity"
                 )
             meter.add(loss, output, y)
-            plan.console.bar(done + 1, plan.last, batch, batches, meter.loss)
+            if plan.console.has_bar:
+                plan.console.bar(done + 1, plan.last, batch, batches, meter.loss)
         return meter.values()
 
     def _before_epoch(self, done: int, last: int) -> None:
