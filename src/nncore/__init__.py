@@ -1,18 +1,23 @@
 """nncore: trains and runs small neural networks on a CPU."""
 
-from nncore import data, nn, optim
+from nncore import data, io, nn, optim
 from nncore._core.config import get_num_threads, set_num_threads, show_config
 from nncore.compiler import Step, compile
 from nncore.nn.recording import no_record, recording
+from nncore.training import Evaluation, History, Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Evaluation",
+    "History",
     "Step",
+    "Trainer",
     "__version__",
     "compile",
     "data",
     "get_num_threads",
+    "io",
     "nn",
     "no_record",
     "optim",

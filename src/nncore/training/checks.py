@@ -1,0 +1,81 @@
+"""Arguments of `Trainer`, checked before anything is changed."""
+
+from typing import Any
+
+import numpy as np
+
+from nncore.losses import CrossEntropyLoss
+from nncore.nn.arrays import Array
+from nncore.nn.module import Module
+from nncore.nn.recording import no_record
+from nncore.training.samples import Samples
+
+
+def parts(model: Any, loss_fn: Any, optimizer: Any) -> None:
+    """Whether the three belong together."""
+    if not isinstance(model, Module):
+        raise TypeError(f"Trainer: model must be a Module, got {_kind(model)}")
+    if isinstance(loss_fn, type) or not callable(loss_fn) or not hasattr(loss_fn, "backward"):
+        raise TypeError(f"Trainer: loss_fn must be a loss function, got {_kind(loss_fn)}")
+    if optimizer is None:
+        return
+    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
+        raise TypeError(f"Trainer: optimizer must be an Optimizer, got {_kind(optimizer)}")
+    own = {id(parameter) for parameter in model.parameters()}
+    groups = getattr(optimizer, "param_groups", [])
+    if groups and not any(
+        id(parameter) in own for group in groups for parameter in group["params"]
+    ):
+        raise ValueError(
+            "Trainer: optimizer holds none of the model's parameters: make it from"
+            " model.parameters() of this very model (copies and astype() have others)"
+        )
+
+
+def _kind(given: Any) -> str:
+    """What was given, in words: a class is a common slip."""
+    if isinstance(given, type):
+        return f"the class {given.__name__}: write {given.__name__}(...), an object"
+    return type(given).__name__
+
+
+def pair(function: str, name: str, given: Any) -> tuple[Any, Any]:
+    """(x, y)."""
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        found = (
+            f"{len(given)} of them" if isinstance(given, (tuple, list)) else type(given).__name__
+        )
+        raise TypeError(f"{function}: {name} must be a pair (x, y), got {found}")
+    return given[0], given[1]
+
+
+def verbosity(function: str, verbose: Any) -> int:
+    """0, 1 or 2; True is 1."""
+    if not isinstance(verbose, (int, np.integer)):
+        raise TypeError(f"{function}: verbose must be 0, 1 or 2, got {verbose!r}")
+    if not 0 <= verbose <= 2:
+        raise ValueError(f"{function}: verbose must be 0, 1 or 2, got {verbose}")
+    return int(verbose)
+
+
+def target(function: str, loss_fn: Any, output: Array, data: Samples) -> None:
+    """Whether the loss takes the targets beside the model's output for the first sample."""
+    if isinstance(loss_fn, CrossEntropyLoss):
+        _labels(function, output, data.y)
+    with no_record():
+        loss_fn(output, data.y[:1])
+
+
+def _labels(function: str, output: Array, y: Array) -> None:
+    """The range of all labels: one found in the middle of an epoch would come too late."""
+    if y.dtype.kind not in "iu" or output.ndim != y.ndim + 1:
+        return  # the loss says it
+    classes = output.shape[1]
+    wrong = np.flatnonzero((y < 0) | (y >= classes))
+    if wrong.size:
+        row = np.unravel_index(int(wrong[0]), y.shape)
+        where = ", ".join(str(index) for index in row)
+        raise IndexError(
+            f"{function}: y[{where}] is {y[row]}, expected a label from 0 to {classes - 1},"
+            f" as the model has {classes} outputs"
+        )

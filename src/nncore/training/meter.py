@@ -1,0 +1,42 @@
+"""Means over the samples of batches of different sizes."""
+
+import numpy as np
+
+from nncore.nn.arrays import Array
+from nncore.training.evaluation import Evaluation
+
+
+class Meter:
+    """Adds up losses and right answers, batch by batch."""
+
+    def __init__(self) -> None:
+        self._samples = 0
+        self._loss = 0.0
+        self._labels = 0
+        self._correct = 0
+
+    def add(self, loss: float, output: Array, y: Array) -> None:
+        """Count a batch: its mean loss, its outputs and its targets."""
+        self._samples += len(y)
+        self._loss += loss * len(y)
+        # Labels name the class along axis 1 of the outputs; other targets have no right answer to
+        # count.
+        if y.dtype.kind in "iu" and output.ndim == y.ndim + 1:
+            self._labels += y.size
+            self._correct += int(np.count_nonzero(output.argmax(axis=1) == y))
+
+    @property
+    def loss(self) -> float:
+        return self._loss / self._samples
+
+    @property
+    def accuracy(self) -> float | None:
+        return self._correct / self._labels if self._labels else None
+
+    def values(self) -> dict[str, float]:
+        """The means by the names of History."""
+        accuracy = {} if self.accuracy is None else {"accuracy": self.accuracy}
+        return {"loss": self.loss, **accuracy}
+
+    def evaluation(self) -> Evaluation:
+        return Evaluation(self.loss, self.accuracy, self._samples)

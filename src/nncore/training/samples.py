@@ -1,0 +1,100 @@
+"""Samples on their way in: arrays of equal length, checked before anything is trained on them."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncore._core import engine
+from nncore.nn.arrays import Array, value
+
+Rows = NDArray[np.int64] | slice
+
+
+class Samples(NamedTuple):
+    """Inputs in the model's dtype, and their targets."""
+
+    x: Array
+    y: Array
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batches(
+        self, batch_size: int, order: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[Array, Array]]:
+        """All samples in batches, in this order; the last one takes what is left."""
+        for start in range(0, len(self.x), batch_size):
+            rows: Rows = slice(start, start + batch_size)
+            if order is not None:
+                rows = order[rows]
+            yield self.x[rows], self.y[rows]
+
+
+def samples(function: str, x: Any, y: Any, dtype: np.dtype[Any]) -> Samples:
+    """`x` and `y` as arrays with one row a sample.
+
+    Raises
+    ------
+    TypeError
+        One of them is something that has no rows (a generator), or of a dtype that no network
+        takes.
+    ValueError
+        They differ in length or are empty.
+    """
+    checked = Samples(inputs(function, x, dtype), _targets(function, y, dtype))
+    if len(checked.x) != len(checked.y):
+        raise ValueError(f"{function}: x has {len(checked.x)} samples, y has {len(checked.y)}")
+    if len(checked.x) == 0:
+        raise ValueError(f"{function}: x has no samples")
+    return checked
+
+
+def inputs(function: str, x: Any, dtype: np.dtype[Any]) -> Array:
+    """`x` as an array of `dtype` with one row a sample; there may be none."""
+    _refuse_stream(function, "x", x)
+    array = value(x, dtype, function, "x")
+    if array.ndim == 0:
+        raise ValueError(
+            f"{function}: x is a single number, expected an array with one row a sample"
+        )
+    return array
+
+
+def _targets(function: str, y: Any, dtype: np.dtype[Any]) -> Array:
+    if y is None:
+        raise TypeError(f"{function}: y is None, expected the labels or targets of x")
+    _refuse_stream(function, "y", y)
+    if hasattr(y, "detach"):
+        y = y.detach().cpu()
+    if isinstance(y, np.ma.MaskedArray):
+        raise TypeError(
+            f"{function}: y is a masked array, expected a plain one: use y.filled(value)"
+        )
+    try:
+        array = np.asarray(y)
+    except ValueError as error:
+        raise TypeError(f"{function}: y cannot be made an array: {error}") from None
+    if array.dtype.kind in "OSU":
+        raise TypeError(
+            f"{function}: y has dtype {array.dtype}, expected integer labels from 0 on:"
+            " names, y = numpy.unique(y, return_inverse=True) numbers them"
+        )
+    if array.ndim == 0:
+        raise ValueError(
+            f"{function}: y is a single number, expected an array with one row a sample"
+        )
+    if array.dtype.kind in "biu":
+        return array
+    return np.asarray(engine.floating(array, dtype, function, "y"))
+
+
+def _refuse_stream(function: str, name: str, given: Any) -> None:
+    """Generators and loaders have no rows to shuffle."""
+    rows = hasattr(given, "__len__") and hasattr(given, "__getitem__")
+    if hasattr(given, "__iter__") and not rows and not hasattr(given, "__array__"):
+        raise TypeError(
+            f"{function}: {name} is a {type(given).__name__}, expected an array with one row a"
+            f" sample: where it gives batches, collect them with numpy.concatenate(list({name}))"
+        )
