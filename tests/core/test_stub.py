@@ -33,9 +33,7 @@ def arguments(node):
 
 
 def test_every_binding_has_its_stub():
-    constants = {
-        node.target.id for node in TREE.body if isinstance(node, ast.AnnAssign)
-    }
+    constants = {node.target.id for node in TREE.body if isinstance(node, ast.AnnAssign)}
     assert public(engine) == set(FUNCTIONS) | set(CLASSES) | constants
 
 

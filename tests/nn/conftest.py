@@ -1,11 +1,13 @@
 """What the tests of layers and models share."""
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from nncore import nn
+from nncore._core import engine
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +62,25 @@ def twins(torch):
         return SimpleNamespace(ours=model, theirs=other)
 
     return build
+
+
+@pytest.fixture
+def using_threads():
+    """A block with so many threads, whatever the work; gives a count of the others' pieces."""
+
+    @contextmanager
+    def block(threads):
+        before = engine.threads_get(), engine.threads_threshold_get()
+        engine.threads_set(threads)
+        engine.threads_threshold_set(0)
+        start = engine.threads_pieces_by_workers()
+        try:
+            yield lambda: engine.threads_pieces_by_workers() - start
+        finally:
+            engine.threads_set(before[0])
+            engine.threads_threshold_set(before[1])
+
+    return block
 
 
 @pytest.fixture(scope="session")

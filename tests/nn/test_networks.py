@@ -93,6 +93,27 @@ def test_ten_steps(pair, rule, dtype, torch, rng, tolerance, close):
         close(p.data, weights.detach().numpy(), weights_bound)
 
 
+def test_the_same_bits_with_two_threads(pair, dtype, rng, using_threads):
+    loss_fn = nn.CrossEntropyLoss()
+    ((x, labels),) = batches(rng, dtype, 1, 40)
+
+    def run():
+        pair.ours.zero_grad()
+        y = pair.ours(x)
+        loss = loss_fn(y, labels)
+        dx = pair.ours.backward(loss_fn.backward(), input_grad=True)
+        return y, np.float64(loss), dx, *[p.grad.copy() for p in pair.ours.parameters()]
+
+    with using_threads(1) as pieces:
+        one = run()
+        assert pieces() == 0
+    with using_threads(2) as pieces:
+        two = run()
+        assert pieces() > 0
+    for first, second in zip(one, two, strict=True):
+        assert first.tobytes() == second.tobytes()
+
+
 def test_an_empty_batch_trains_nothing(pair, dtype):
     loss_fn = nn.CrossEntropyLoss()
     y = pair.ours(np.zeros((0, 1, 28, 28), dtype))
