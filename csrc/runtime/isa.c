@@ -11,10 +11,13 @@
 #define NN_KERNEL(name) nn_kernel_fn nn_baseline_f32_##name, nn_baseline_f64_##name;
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
-#ifdef NN_BUILD_X86
-#define NN_KERNEL(name)                                       \
-    nn_kernel_fn nn_avx2_f32_##name, nn_avx2_f64_##name;      \
-    nn_kernel_fn nn_avx512_f32_##name, nn_avx512_f64_##name;
+#ifdef NN_BUILD_AVX2
+#define NN_KERNEL(name) nn_kernel_fn nn_avx2_f32_##name, nn_avx2_f64_##name;
+#include "../kernels/kernels.def"
+#undef NN_KERNEL
+#endif
+#ifdef NN_BUILD_AVX512
+#define NN_KERNEL(name) nn_kernel_fn nn_avx512_f32_##name, nn_avx512_f64_##name;
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
 #endif
@@ -29,7 +32,7 @@ static nn_kernel_fn *const table[NN_ISAS][NN_DTYPES][NN_KERNELS] = {
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
     }},
-#ifdef NN_BUILD_X86
+#ifdef NN_BUILD_AVX2
     [NN_ISA_AVX2] = {{
 #define NN_KERNEL(name) [NN_KERNEL_##name] = nn_avx2_f32_##name,
 #include "../kernels/kernels.def"
@@ -39,6 +42,8 @@ static nn_kernel_fn *const table[NN_ISAS][NN_DTYPES][NN_KERNELS] = {
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
     }},
+#endif
+#ifdef NN_BUILD_AVX512
     [NN_ISA_AVX512] = {{
 #define NN_KERNEL(name) [NN_KERNEL_##name] = nn_avx512_f32_##name,
 #include "../kernels/kernels.def"
@@ -63,9 +68,11 @@ static nn_isa active = NN_ISA_BASELINE;
 
 bool nn_isa_available(nn_isa isa) {
     if (isa == NN_ISA_BASELINE) return true;
-#ifdef NN_BUILD_X86
+#ifdef NN_BUILD_AVX2
     __builtin_cpu_init();
     if (isa == NN_ISA_AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+#ifdef NN_BUILD_AVX512
     if (isa == NN_ISA_AVX512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
