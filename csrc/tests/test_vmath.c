@@ -31,10 +31,13 @@ static const char *const names[COUNT] = {
 #define F(name) nn_kernel_fn nn_baseline_f32_test_##name, nn_baseline_f64_test_##name;
 FUNCTIONS(F)
 #undef F
-#ifdef NN_BUILD_X86
-#define F(name)                                                            \
-    nn_kernel_fn nn_avx2_f32_test_##name, nn_avx2_f64_test_##name;         \
-    nn_kernel_fn nn_avx512_f32_test_##name, nn_avx512_f64_test_##name;
+#ifdef NN_BUILD_AVX2
+#define F(name) nn_kernel_fn nn_avx2_f32_test_##name, nn_avx2_f64_test_##name;
+FUNCTIONS(F)
+#undef F
+#endif
+#ifdef NN_BUILD_AVX512
+#define F(name) nn_kernel_fn nn_avx512_f32_test_##name, nn_avx512_f64_test_##name;
 FUNCTIONS(F)
 #undef F
 #endif
@@ -46,13 +49,15 @@ static nn_kernel_fn *const units[NN_ISAS][NN_DTYPES][COUNT] = {
 #define F(name) nn_baseline_f64_test_##name,
                          {FUNCTIONS(F)}},
 #undef F
-#ifdef NN_BUILD_X86
+#ifdef NN_BUILD_AVX2
 #define F(name) nn_avx2_f32_test_##name,
     [NN_ISA_AVX2] = {{FUNCTIONS(F)},
 #undef F
 #define F(name) nn_avx2_f64_test_##name,
                      {FUNCTIONS(F)}},
 #undef F
+#endif
+#ifdef NN_BUILD_AVX512
 #define F(name) nn_avx512_f32_test_##name,
     [NN_ISA_AVX512] = {{FUNCTIONS(F)},
 #undef F
