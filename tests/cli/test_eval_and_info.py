@@ -132,7 +132,16 @@ class TestHelp:
         monkeypatch.setenv("COLUMNS", "100")
         code, out, err = nncore_command("train", "--help")
         assert (code, err) == (0, "")
-        for option in "--data --epochs --batch-size --lr --seed --threads --save --quiet".split():
+        for option in [
+            "--data",
+            "--epochs",
+            "--batch-size",
+            "--lr",
+            "--seed",
+            "--threads",
+            "--save",
+            "--quiet",
+        ]:
             assert re.search(rf"^  {option}\b", out, re.M)
         text = " ".join(out.split())
         for name, recipe in RECIPES.items():

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -149,12 +150,12 @@ class TestFit:
         )
         make_trainer().fit(x, classes[1], epochs=2, batch_size=16, verbose=0)
         assert [len(batch) for batch in seen] == [16, 16, 16, 2] * 2
-        first, second = sum(seen[:4], []), sum(seen[4:], [])
+        first, second = [*chain(*seen[:4])], [*chain(*seen[4:])]
         assert sorted(first) == sorted(second) == list(range(50))
         assert first != second
         seen.clear()
         make_trainer().fit(x, classes[1], batch_size=16, verbose=0, shuffle=False)
-        assert sum(seen, []) == list(range(50))
+        assert [*chain(*seen)] == list(range(50))
 
     def test_learns(self, classes):
         trainer = make_trainer()
@@ -179,7 +180,7 @@ class TestFit:
             assert weights(trainer.model) == weights(expected.model)
 
     def test_tables_with_an_array_inside(self, classes):
-        """Data frames and series come as something with `__array__`; no package is needed for that."""
+        """Data frames and series come as something with `__array__`."""
 
         class Table:
             def __init__(self, data):
@@ -434,7 +435,7 @@ class TestAfterAnError:
             """All labels ignored: a mean over nothing."""
 
             def _forward(self, pred, target):
-                value, saved = super()._forward(pred, target)
+                _, saved = super()._forward(pred, target)
                 return math.nan, saved
 
         trainer = make_trainer()
