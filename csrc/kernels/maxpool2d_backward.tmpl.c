@@ -167,15 +167,16 @@ NN_INLINE void gather_sum(REAL *dx, source s, int64_t at, holders down, holders 
 }
 
 static NN_NOINLINE void gather_any(REAL *dx, source s, int64_t at, holders down, holders across) {
+    int64_t k = 0;
     if (s.bytes > 1) {
-        FOR_CHANNELS(s.c, gather_sum(dx + k, s, at + k, down, across, 1, lanes, s.bytes));
+        for (; k < s.c; k += VL) gather_sum(dx + k, s, at + k, down, across, 1, nn_min(VL, s.c - k), s.bytes);
         return;
     }
-    while (s.c >= 4 * VL) {
-        gather_sum(dx, s, at, down, across, 4, VL, 1);
-        dx += 4 * VL, at += 4 * VL, s.c -= 4 * VL;
-    }
-    if (s.c > 0) FOR_CHANNELS(s.c, gather_sum(dx + k, s, at + k, down, across, 1, lanes, 1));
+    for (; k + 4 * VL <= s.c; k += 4 * VL) gather_sum(dx + k, s, at + k, down, across, 4, VL, 1);
+    for (; k + VL <= s.c; k += VL) gather_sum(dx + k, s, at + k, down, across, 1, VL, 1);
+    if (k == s.c) return;
+    if (s.c > VL) gather_sum(dx + s.c - VL, s, at + s.c - VL, down, across, 1, VL, 1);
+    else gather_sum(dx, s, at, down, across, 1, s.c, 1);
 }
 
 /*
