@@ -118,13 +118,13 @@ def _read_array(name: str, file: IO[bytes], size: int) -> NDArray[Any]:
     flat = array.reshape(-1).view(np.uint8).data
     at = 0
     while at < expected:
-        # In pieces: `readinto` of an archive's entry reads into memory of its own first.
+        # In pieces, since `readinto` of an entry goes through memory of its own; at the last one the
+        # CRC is compared.
         piece = file.read(min(_PIECE, expected - at))
         if not piece:
             raise EOFError(f"{name} ends after {at} bytes, expected {expected}")
         flat[at : at + len(piece)] = piece
         at += len(piece)
-    file.read(1)  # the end: here the CRC is compared
     if fortran:
         array = array.transpose()
     return np.require(array, dtype=dtype.newbyteorder("="), requirements=["C"])
