@@ -1,6 +1,7 @@
 """The command line within the process, on few samples; and as a program of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -59,6 +60,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "TERM": "xterm"}
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def program(environment, tmp_path) -> Callable[..., subprocess.Popen]:
     """Start `python -m nncore ARGUMENTS` in an empty folder."""
@@ -66,6 +71,8 @@ def program(environment, tmp_path) -> Callable[..., subprocess.Popen]:
 
     def start(*arguments: str, **options) -> subprocess.Popen:
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+        # A background job begins with Ctrl-C ignored, and its children would too.
+        options["preexec_fn"] = _heed_interrupts
         command = [sys.executable, "-W", "error", "-m", "nncore", *arguments]
         process = subprocess.Popen(command, env=environment, cwd=tmp_path, **options)
         started.append(process)

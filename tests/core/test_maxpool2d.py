@@ -66,7 +66,9 @@ def check(x, window, rng):
     """Forward with and without index, and backward, against the reference."""
     expected, position = reference.max_pool2d(x, *window)
     y, index = forward(x, window)
-    assert_same_bits(y, expected)
+    # By value: of +0 and -0 in one window, NumPy's maximum may be either.
+    np.testing.assert_array_equal(y, expected)
+    assert y.dtype == expected.dtype
     np.testing.assert_array_equal(index, position)
     area = window.kernel[0] * window.kernel[1]
     assert index.dtype == (np.uint8 if area <= 255 else np.uint16 if area <= 65535 else np.int32)
@@ -149,6 +151,8 @@ def test_against_pytorch(case, seed):
         with pytest.raises(RuntimeError):
             torch.nn.functional.max_pool2d(x, *window)
         return
+    if any(2 * p > k for p, k in zip(window.padding, window.kernel, strict=True)):
+        return  # PyTorch measures the padding by the kernel without its dilation
     expected = torch.nn.functional.max_pool2d(x, *window)
     assert_same_bits(y, expected.detach().numpy())
     grad = gradient_of(y, rng)

@@ -19,6 +19,9 @@ cdef int _plan_max_pool2d(nn_op *op, ndarray x, tuple shape, object kernel, obje
     return check(nn_op_plan(op, &error), &error, layer)
 
 
+cdef dict _index_names = {cnp.NPY_UINT8: "uint8", cnp.NPY_UINT16: "uint16", cnp.NPY_INT32: "int32"}
+
+
 cdef int _index_type(const nn_op *op):
     """NumPy's type number of the index (nn_maxpool2d_index_bytes tells its size)."""
     cdef int64_t area = op.window.kernel[0] * op.window.kernel[1]
@@ -93,7 +96,7 @@ def max_pool2d_backward(ndarray dy not None, ndarray index not None, tuple x_sha
         raise ValueError(f"{layer}: index has shape {(<object>index).shape}, expected {shape}")
     cdef int index_type = _index_type(&op)
     if not _ready(index, index_type):
-        raise TypeError(f"{layer}: index has dtype {index.dtype}, expected {np.dtype(index_type).name}")
+        raise TypeError(f"{layer}: index has dtype {index.dtype}, expected {_index_names[index_type]}")
     cdef ndarray grad = as_channels_last(dy)
     cdef ndarray winners = index
     if not _is_channels_last(index):
