@@ -24,6 +24,10 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 _PIECE = 2**16
 
 
+def check_installed() -> None:
+    """Nothing to install: the standard library and NumPy do it."""
+
+
 def encode(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
     """The bytes of the file."""
     text = json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True)
@@ -118,8 +122,8 @@ def _read_array(name: str, file: IO[bytes], size: int) -> NDArray[Any]:
     flat = array.reshape(-1).view(np.uint8).data
     at = 0
     while at < expected:
-        # In pieces, since `readinto` of an entry goes through memory of its own; at the last one the
-        # CRC is compared.
+        # In pieces, since `readinto` of an entry goes through memory of its own; the last one has
+        # the CRC compared.
         piece = file.read(min(_PIECE, expected - at))
         if not piece:
             raise EOFError(f"{name} ends after {at} bytes, expected {expected}")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -9,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore.io import atomic, npz, safetensors
+from nncore.io import atomic
 from nncore.nn.module import Module
 
-_FORMATS: dict[str, ModuleType] = {".npz": npz, ".safetensors": safetensors}
+_SUFFIXES = ".npz", ".safetensors"
 # The version of what nncore writes into the metadata, and of nothing else: files without it are
 # read too.
 _VERSION_KEY, _VERSION = "nncore_format", 1
@@ -83,8 +84,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
         The file cannot be read.
     """
     form = _form_of("load_weights", path)
-    if form is safetensors:
-        safetensors.check_installed()
+    form.check_installed()
     file = Path(path)
     if file.exists() and not file.is_file():
         # A device has no end, a pipe no size.
@@ -110,18 +110,18 @@ def check_target(path: str | os.PathLike[str]) -> None:
     ValueError, ImportError, OSError
         As `save_weights` would.
     """
-    if _form_of("save_weights", path) is safetensors:
-        safetensors.check_installed()
+    _form_of("save_weights", path).check_installed()
     atomic.check_writable(path)
 
 
 def _form_of(function: str, path: str | os.PathLike[str]) -> ModuleType:
-    form = _FORMATS.get(Path(path).suffix)
-    if form is None:
+    """The module that reads and writes files of this suffix; loaded when first needed."""
+    suffix = Path(path).suffix
+    if suffix not in _SUFFIXES:
         raise ValueError(
-            f"{function}: the file name must end in {' or '.join(_FORMATS)}, got {str(path)!r}"
+            f"{function}: the file name must end in {' or '.join(_SUFFIXES)}, got {str(path)!r}"
         )
-    return form
+    return import_module(f"nncore.io.{suffix[1:]}")
 
 
 def _checked(source: Any) -> dict[str, NDArray[Any]]:
