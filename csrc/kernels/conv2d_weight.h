@@ -23,38 +23,54 @@ typedef struct conv_sum_tile {
 typedef void conv_sum_tile_fn(const conv_sum_tile *);
 typedef conv_sum_tile_fn *const conv_sum_table[CONV_MAX_VECS + 1][CONV_MAX_ROWS + 1];
 
-/* Elements of dy in a chunk. Part of the order of summation, so the same for every instruction set. */
-enum { CONV_CHUNK = 256 };
+/* Elements of dy in a chunk: 36 KB of three vectors each. Part of the order of summation. */
+enum { CONV_CHUNK = 12288 / VEC_BYTES };
 
 /* A box of elements of dy: images, rows, columns. */
 typedef struct conv_box {
     int64_t begin[3], end[3];
 } conv_box;
 
-/* panel (elements of the box, vecs * VL) = dy from `column` on; sum (vecs * VL) += over all elements. */
-static inline void conv_copy_panel(REAL *panel, REAL *sum, const nn_conv2d_args *c, const conv_box *box,
-                                   int64_t channel, int64_t columns, int vecs) {
-    const int64_t channels = c->groups * c->columns;
-    const int64_t line = c->axis[1].count * channels, image = c->axis[0].count * line;
-    vec acc[CONV_MAX_VECS][4] = {{{0}}};
-    int64_t element = 0;
-    for (int64_t n = box->begin[0]; n < box->end[0]; n++) {
-        for (int64_t i = box->begin[1]; i < box->end[1]; i++) {
-            const REAL *dy = (const REAL *)c->dy + n * image + i * line + box->begin[2] * channels + channel;
-            for (int64_t j = box->begin[2]; j < box->end[2]; j++, dy += channels, panel += vecs * VL, element++) {
-                for (int v = 0; v < vecs; v++) {
-                    const int64_t rest = nn_min(columns - v * VL, VL);
-                    const vec value = rest == VL ? vload(dy + v * VL) : vload_some(dy + v * VL, rest);
-                    vstore(panel + v * VL, value);
-                    acc[v][element & 3] += value;
-                }
+/* panel (count, vecs * VL) = columns of dy from one element to the next; acc[k % 4] += element k. */
+NN_INLINE void conv_copy_line(REAL *panel, vec acc[4][CONV_MAX_VECS], const REAL *dy, int64_t channels,
+                              int64_t count, int64_t last, int vecs) {
+    for (int64_t k = 0; k < count; k += 4) {
+        const int64_t some = nn_min(4, count - k);
+        _Pragma("GCC unroll 4") for (int e = 0; e < 4; e++) {
+            if (e >= some) break;
+            _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) {
+                const REAL *from = dy + (k + e) * channels + v * VL;
+                const vec value = v < vecs - 1 || last == VL ? vload(from) : vload_some(from, last);
+                vstore(panel + ((k + e) * vecs + v) * VL, value);
+                acc[e][v] += value;
             }
         }
     }
-    for (int v = 0; v < vecs; v++) {
-        const vec all = (acc[v][0] + acc[v][1]) + (acc[v][2] + acc[v][3]);
+}
+
+/* panel (elements of the box, vecs * VL) = dy from `channel` on; sum (vecs * VL) += over all elements. */
+NN_INLINE void conv_copy_box(REAL *panel, REAL *sum, const nn_conv2d_args *c, const conv_box *box, int64_t channel,
+                             int64_t last, int vecs) {
+    const int64_t channels = c->groups * c->columns, count = box->end[2] - box->begin[2];
+    const int64_t line = c->axis[1].count * channels, image = c->axis[0].count * line;
+    vec acc[4][CONV_MAX_VECS] = {{{0}}};
+    for (int64_t n = box->begin[0]; n < box->end[0]; n++) {
+        for (int64_t i = box->begin[1]; i < box->end[1]; i++, panel += count * vecs * VL)
+            conv_copy_line(panel, acc, (const REAL *)c->dy + n * image + i * line + box->begin[2] * channels + channel,
+                           channels, count, last, vecs);
+    }
+    _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) {
+        const vec all = (acc[0][v] + acc[1][v]) + (acc[2][v] + acc[3][v]);
         vstore(sum + v * VL, vload(sum + v * VL) + all);
     }
+}
+
+static inline void conv_copy_panel(REAL *panel, REAL *sum, const nn_conv2d_args *c, const conv_box *box,
+                                   int64_t channel, int64_t columns, int vecs) {
+    const int64_t last = columns - (vecs - 1) * VL;
+    if (vecs == 1) conv_copy_box(panel, sum, c, box, channel, last, 1);
+    else if (vecs == 2) conv_copy_box(panel, sum, c, box, channel, last, 2);
+    else conv_copy_box(panel, sum, c, box, channel, last, 3);
 }
 
 /* All tiles of one panel over one box; sums is the panel's part of the partial sums. */
