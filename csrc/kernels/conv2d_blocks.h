@@ -119,9 +119,11 @@ NN_INLINE void conv_rectangle(const nn_conv2d_args *c, conv_tile_table table, bo
     }
 }
 
+typedef void conv_rectangle_fn(const nn_conv2d_args *c, int64_t n_begin, int64_t n_end, const conv_run *h,
+                               const conv_run *w);
+
 /* Pieces begin to end; piece p is band p % bands of the images from p / bands * images. */
-NN_INLINE void conv_pieces(const nn_conv2d_args *c, conv_tile_table table, bool depthwise, int64_t begin,
-                           int64_t end) {
+NN_INLINE void conv_pieces(const nn_conv2d_args *c, conv_rectangle_fn *rectangle, int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; piece++) {
         const int64_t n_begin = piece / c->bands * c->images, n_end = nn_min(n_begin + c->images, c->n);
         const int64_t first = piece % c->bands * c->band, limit = nn_min(first + c->band, c->axis[0].count);
@@ -130,7 +132,7 @@ NN_INLINE void conv_pieces(const nn_conv2d_args *c, conv_tile_table table, bool 
             h = conv_next_run(&c->axis[0], i, limit);
             for (int64_t j = 0; j < c->axis[1].count; j = w.end) {
                 w = conv_next_run(&c->axis[1], j, c->axis[1].count);
-                conv_rectangle(c, table, depthwise, n_begin, n_end, &h, &w);
+                rectangle(c, n_begin, n_end, &h, &w);
             }
         }
     }

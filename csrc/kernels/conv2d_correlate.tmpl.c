@@ -9,6 +9,7 @@
 #include "template.h"
 
 #include "conv2d_blocks.h"
+#include "conv2d_plane.h"
 
 NN_INLINE void correlate(const conv_tile *t, int rows, int vecs) {
     vec acc[CONV_MAX_ROWS][CONV_MAX_VECS];
@@ -30,14 +31,21 @@ NN_INLINE void correlate(const conv_tile *t, int rows, int vecs) {
             }
         }
     }
-    _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
-        REAL *dest = t->dest + i * t->dest_row;
+    const int64_t dest_row = t->dest_row, last = t->last;
+    REAL *dest = t->dest;
+    _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++, dest += dest_row) {
         _Pragma("GCC unroll 3") for (int v = 0; v < vecs - 1; v++) vstore(dest + v * VL, acc[i][v]);
-        if (t->last == VL) vstore(dest + (vecs - 1) * VL, acc[i][vecs - 1]);
-        else vstore_some(dest + (vecs - 1) * VL, acc[i][vecs - 1], t->last);
+        if (last == VL) vstore(dest + (vecs - 1) * VL, acc[i][vecs - 1]);
+        else vstore_some(dest + (vecs - 1) * VL, acc[i][vecs - 1], last);
     }
 }
 
 CONV_TILES(correlate, conv_tile)
 
-NN_DEFINE_KERNEL(conv2d_correlate) { conv_pieces(args, correlate_table, false, begin, end); }
+static void rectangle(const nn_conv2d_args *c, int64_t n_begin, int64_t n_end, const conv_run *h,
+                      const conv_run *w) {
+    if (conv_is_plane(c, w)) conv_plane_rectangle(c, n_begin, n_end, h, w);
+    else conv_rectangle(c, correlate_table, false, n_begin, n_end, h, w);
+}
+
+NN_DEFINE_KERNEL(conv2d_correlate) { conv_pieces(args, rectangle, begin, end); }

@@ -41,4 +41,9 @@ NN_INLINE void depthwise(const conv_tile *t, int rows, int vecs) {
 
 CONV_TILES(depthwise, conv_tile)
 
-NN_DEFINE_KERNEL(conv2d_depthwise) { conv_pieces(args, depthwise_table, true, begin, end); }
+static void rectangle(const nn_conv2d_args *c, int64_t n_begin, int64_t n_end, const conv_run *h,
+                      const conv_run *w) {
+    conv_rectangle(c, depthwise_table, true, n_begin, n_end, h, w);
+}
+
+NN_DEFINE_KERNEL(conv2d_depthwise) { conv_pieces(args, rectangle, begin, end); }
