@@ -133,7 +133,7 @@ NN_INLINE vec vlog(vec x) {
     const ivec subnormal = x < smallest;
     const vec lift = (vec)ivset((INT)(EXPONENT_BIAS + MANTISSA_BITS) << MANTISSA_BITS); /* 2^MANTISSA_BITS */
     const ivec one = (ivec)vset(1), half = ivset(MATH_SQRT_HALF);
-    const uvec bits = (uvec)((ivec)vselect(subnormal, x * lift, x) + (one - half));
+    const uvec bits = (uvec)vselect(subnormal, x * lift, x) + (uvec)(one - half); /* may wrap: infinity, NaN */
     const vec f = (vec)((ivec)(bits & (uvec)ivset(((INT)1 << MANTISSA_BITS) - 1)) + half) - vset(1);
     /* The exponent as a number, by way of the rounder: there is no packed conversion from int64 before AVX-512. */
     const vec n = (vec)((ivec)(bits >> MANTISSA_BITS) + (ivec)vset(MATH_ROUNDER)) -
