@@ -49,22 +49,22 @@ cdef object _convert(object x, object dtype, str layer, str arg):
 
 
 def row_major(ndarray x not None):
-    """`x` in C order, itself where it is."""
-    if cnp.PyArray_IS_C_CONTIGUOUS(x):
+    """`x` in C order and aligned, itself where it is."""
+    if cnp.PyArray_IS_C_CONTIGUOUS(x) and cnp.PyArray_ISALIGNED(x):
         return x
-    return np.ascontiguousarray(x)
+    return np.array(x, order="C")
 
 
 def dense(ndarray x not None):
     """`x` without gaps in memory, in any order of axes: itself where it is so, else a C-ordered copy."""
-    if cnp.PyArray_IS_C_CONTIGUOUS(x) or _is_channels_last(x):
+    if (cnp.PyArray_IS_C_CONTIGUOUS(x) and cnp.PyArray_ISALIGNED(x)) or _is_channels_last(x):
         return x
-    return np.ascontiguousarray(x)
+    return np.array(x, order="C")
 
 
 cdef bint _is_channels_last(ndarray x):
-    """A dense (N, C, H, W) array whose memory is (N, H, W, C)."""
-    if cnp.PyArray_NDIM(x) != 4:
+    """A dense, aligned (N, C, H, W) array whose memory is (N, H, W, C)."""
+    if cnp.PyArray_NDIM(x) != 4 or not cnp.PyArray_ISALIGNED(x):
         return False
     cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
     cdef cnp.npy_intp *stride = cnp.PyArray_STRIDES(x)
@@ -98,7 +98,7 @@ cdef object empty_channels_last(int64_t n, int64_t c, int64_t h, int64_t w, int 
 cdef object same_order(ndarray x, ndarray like):
     """`x` in the memory order of `like`, which is dense and has its shape: itself where it is so."""
     cdef bint last = not cnp.PyArray_IS_C_CONTIGUOUS(like)
-    if _is_channels_last(x) if last else cnp.PyArray_IS_C_CONTIGUOUS(x):
+    if _is_channels_last(x) if last else (cnp.PyArray_IS_C_CONTIGUOUS(x) and cnp.PyArray_ISALIGNED(x)):
         return x
     ordered = empty_like_order(like)
     ordered[...] = x
