@@ -212,6 +212,15 @@ void nn_stream_permutation(const nn_stream *stream, int64_t *out, int64_t count)
  */
 void nn_transpose(void *dst, const void *src, nn_dtype dtype, int64_t n, int64_t rows, int64_t cols);
 
+/* ---- memory ------------------------------------------------------------------------------------------ */
+
+/*
+ * A 64-byte aligned block of at least *bytes, 1 or more, which becomes the size to give it back with; NULL: none to be
+ * had. A block given back is kept for the next taker, up to 64 MiB in all.
+ */
+void *nn_block_take(int64_t *bytes);
+void nn_block_give(void *block, int64_t bytes);
+
 /* ---- process ----------------------------------------------------------------------------------------- */
 
 typedef enum nn_isa {

@@ -46,4 +46,18 @@ static inline nn_taps nn_taps_inside(int64_t start, int64_t kernel, int64_t dila
     return (nn_taps){first, last - first + 1};
 }
 
+/* Windows `first` to `end` of a row: only they lie inside the input's columns. */
+typedef struct nn_range {
+    int64_t first, end;
+} nn_range;
+
+static inline nn_range nn_windows_inside(const nn_maxpool2d_args *a) {
+    const int64_t stride = a->stride[1], padding = a->padding[1];
+    const int64_t room = a->w - 1 - a->dilation[1] * (a->kernel[1] - 1) + padding; /* where the last one starts */
+    int64_t first = (padding + stride - 1) / stride, end = room < 0 ? 0 : room / stride + 1;
+    if (first > a->out_w) first = a->out_w;
+    if (end > a->out_w) end = a->out_w;
+    return (nn_range){first, end < first ? first : end};
+}
+
 #endif

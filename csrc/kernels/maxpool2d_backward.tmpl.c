@@ -88,6 +88,19 @@ NN_INLINE void write_2x2(REAL *dx, source s, int64_t at, int64_t lanes) {
     store_lanes(dx + s.row + s.c, routed(grad, winner, 3, 1), lanes);
 }
 
+/* `windows` windows of 2 x 2 side by side, from window `at` on. */
+static NN_NOINLINE void write_2x2_row(REAL *dx, source s, int64_t at, int64_t windows) {
+    if (s.c >= VL) {
+        for (int64_t j = 0; j < windows; j++, dx += 2 * s.c, at += s.c) {
+            int64_t k = 0;
+            for (; k + VL <= s.c; k += VL) write_2x2(dx + k, s, at + k, VL);
+            if (k < s.c) write_2x2(dx + s.c - VL, s, at + s.c - VL, VL);
+        }
+        return;
+    }
+    for (int64_t j = 0; j < windows; j++, dx += 2 * s.c, at += s.c) write_2x2(dx, s, at, s.c);
+}
+
 /* Any window. */
 static NN_NOINLINE void write_any(REAL *dx, source s, int64_t at, nn_taps down, nn_taps across) {
     const int64_t first = down.first * s.wide + across.first;
@@ -97,7 +110,8 @@ static NN_NOINLINE void write_any(REAL *dx, source s, int64_t at, nn_taps down, 
 NN_DEFINE_KERNEL(maxpool2d_backward_disjoint) {
     const nn_maxpool2d_args *a = args;
     const source s = source_of(a);
-    const bool two = a->kernel[0] == 2 && a->kernel[1] == 2;
+    const nn_range inside = nn_windows_inside(a);
+    const bool two = a->kernel[0] == 2 && s.wide == 2 && s.across == 2;
     int64_t image = begin / a->out_h, i = begin % a->out_h;
     for (int64_t r = begin; r < end; r++) {
         /* This row of windows owns the rows of dx down to where the next one starts. */
@@ -107,19 +121,26 @@ NN_DEFINE_KERNEL(maxpool2d_backward_disjoint) {
         const int64_t first = top + down.first;
         REAL *dx = (REAL *)a->dx + (image * a->h + first) * s.row;
         int64_t at = r * s.above, done = 0;
-        for (int64_t j = 0; j < a->out_w; j++, at += s.c) {
+        for (int64_t j = 0; j < a->out_w;) {
             const int64_t start = j * s.across - a->padding[1];
+            if (two && down.count == 2 && j >= inside.first && j < inside.end) {
+                const int64_t windows = inside.end - j;
+                write_2x2_row(dx + start * s.c, s, at, windows);
+                done = start + 2 * windows;
+                at += windows * s.c;
+                j += windows;
+                continue;
+            }
             const nn_taps across = nn_taps_inside(start, s.wide, 1, a->w);
             const int64_t left = start + across.first;
-            if (two && down.count == 2 && across.count == 2)
-                FOR_CHANNELS(s.c, write_2x2(dx + left * s.c + k, s, at + k, lanes));
-            else
-                write_any(dx + left * s.c, s, at, down, across);
+            write_any(dx + left * s.c, s, at, down, across);
             /* Columns between the last window and this one belong to none. */
             if (done < left)
                 for (int64_t k = 0; k < down.count; k++)
                     write_zeros(dx + k * s.row + done * s.c, (left - done) * s.c);
             done = left + across.count;
+            at += s.c;
+            j++;
         }
         if (done < a->w)
             for (int64_t k = 0; k < down.count; k++)

@@ -10,6 +10,7 @@
 #include "template.h"
 
 #include "maxpool2d.h"
+#include "maxpool2d_2x2.h"
 #include "winner.h"
 
 /* The inside of a window: rows x cols taps, the first of them at x and number `first` in the whole window. */
@@ -38,11 +39,11 @@ typedef struct form {
 /* One more tap: it wins if it is larger or the first NaN. */
 NN_INLINE void take(vec *best, ivec *winner, vec v, ivec tap, form f) {
     if (f.calm && !f.indexed) {
-        *best = vlarger(v, *best);
+        *best = vmax(v, *best);
         return;
     }
     const ivec wins = f.calm ? v > *best : ~(v <= *best) & (*best == *best);
-    *best = f.calm ? vlarger(v, *best) : vselect(wins, v, *best);
+    *best = f.calm ? vmax(v, *best) : vselect(wins, v, *best);
     *winner = (wins & tap) | (~wins & *winner);
 }
 
@@ -119,8 +120,8 @@ typedef void pool_fn(patch p, int64_t windows, int64_t step, int64_t count, plac
         to.bytes = 1;                                                                                          \
         pool_row(p, size, size, windows, step, count, to, (form){.known = true, __VA_ARGS__});                 \
     }
-POOL_KNOWN(pool_2x2, 2, .indexed = false)
-POOL_KNOWN(pool_2x2_indexed, 2, .indexed = true)
+POOL_KNOWN(pool_known_2x2, 2, .indexed = false)
+POOL_KNOWN(pool_known_2x2_indexed, 2, .indexed = true)
 
 /* Any window with an index of bytes or none: those at the border, and all where nothing better is compiled. */
 #define POOL_ANY(name, ...)                                                                                    \
@@ -149,7 +150,7 @@ static choice choose(const nn_maxpool2d_args *a, bool calm) {
     const bool indexed = a->index, square = a->kernel[0] == a->kernel[1];
     if (indexed && a->index_bytes > 1) return (choice){pool_large, pool_large};
     pool_fn *any = indexed ? (calm ? pool_any_calm_indexed : pool_any_indexed) : calm ? pool_any_calm : pool_any;
-    if (square && a->kernel[0] == 2) return (choice){indexed ? pool_2x2_indexed : pool_2x2, any};
+    if (square && a->kernel[0] == 2) return (choice){indexed ? pool_known_2x2_indexed : pool_known_2x2, any};
     return (choice){any, any};
 }
 
@@ -163,18 +164,6 @@ static NN_NOINLINE bool is_finite(const REAL *x, int64_t count) {
     return vsum((sum[0] + sum[1]) + (sum[2] + sum[3])) == 0;
 }
 
-/* Windows `first` to `end` of a row: only they lie inside the input's columns. */
-typedef struct range {
-    int64_t first, end;
-} range;
-
-static range inside_of(const nn_maxpool2d_args *a) {
-    const int64_t stride = a->stride[1], padding = a->padding[1];
-    const int64_t room = a->w - 1 - a->dilation[1] * (a->kernel[1] - 1) + padding; /* where the last one starts */
-    const int64_t first = nn_min((padding + stride - 1) / stride, a->out_w);
-    return (range){first, room < 0 ? first : nn_max(first, nn_min(room / stride + 1, a->out_w))};
-}
-
 /*
  * Where windows overlap, each element is compared several times, with half the instructions if all of the
  * window's rows are finite: so each row of x is asked first, once.
@@ -186,8 +175,9 @@ NN_DEFINE_KERNEL(maxpool2d_forward) {
     patch p = {.x_end = images + a->n * a->h * row, .row = a->dilation[0] * row, .col = a->dilation[1] * c,
                .wide = a->kernel[1]};
     place to = {.y = a->y, .index = a->index, .bytes = a->index_bytes, .end = end * a->out_w * c};
-    const range inside = inside_of(a);
+    const nn_range inside = nn_windows_inside(a);
     const bool ask = a->kernel[0] * a->kernel[1] >= 4 * a->stride[0] * stride;
+    if (pool_2x2_fits(a)) begin = pool_2x2(a, begin, end);
     const choice choices[2] = {choose(a, false), choose(a, true)};
 
     int64_t image = begin / a->out_h, i = begin % a->out_h;

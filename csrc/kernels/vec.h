@@ -29,6 +29,7 @@
 #if defined(__SSE2__)
 #include <immintrin.h> /* masked loads and stores, minimum and maximum: what vector types cannot say */
 #endif
+#include <stdbool.h>
 #include <string.h>
 
 enum { VL = VEC_BYTES / (NN_BITS / 8) };
@@ -44,6 +45,19 @@ typedef INT ivec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8),
 
 NN_INLINE vec vload(const REAL *p) { return *(const vec_at *)p; }
 NN_INLINE void vstore(REAL *p, vec v) { *(vec_at *)p = v; }
+
+/* The same value, in a register: else the compiler may read memory anew for each use. */
+NN_INLINE vec vkeep(vec v) {
+#if defined(__SSE2__) && !defined(__AVX512F__)
+    __asm__("" : "+x"(v));
+#elif defined(__AVX512F__)
+    __asm__("" : "+v"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
+
 NN_INLINE vec vset(REAL a) { return a - (vec){0}; }
 NN_INLINE ivec ivset(INT a) { return a - (ivec){0}; }
 
@@ -124,22 +138,6 @@ NN_INLINE void store_lanes(REAL *p, vec v, int64_t count) {
     else vstore_some(p, v, count);
 }
 
-/* Lane by lane a > b ? a : b: b where they are equal or one is NaN. Exactly x86's instruction. */
-NN_INLINE vec vlarger(vec a, vec b) {
-#if defined(__AVX512F__) && NN_BITS == 32
-    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
-#elif defined(__AVX512F__)
-    return (vec)_mm512_max_pd((__m512d)a, (__m512d)b);
-#elif defined(__AVX2__) && NN_BITS == 32
-    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
-#elif defined(__AVX2__)
-    return (vec)_mm256_max_pd((__m256d)a, (__m256d)b);
-#else
-    const ivec mask = a > b;
-    return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
-#endif
-}
-
 /* a * b + c, rounded once where the instruction set can. */
 NN_INLINE vec vfma(vec a, vec b, vec c) {
 #if NN_HAVE_FMA
@@ -182,7 +180,37 @@ NN_INLINE vec vsqrt(vec v) {
 /* Lane by lane: mask ? a : b; the mask is a comparison's result (all bits or none). */
 NN_INLINE vec vselect(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 
-/* Lane by lane a > b ? a : b, and a < b ? a : b: b where either is NaN. One instruction where there is one. */
+/* Lane by lane: all bits set where a or b is NaN. */
+NN_INLINE ivec vunordered(vec a, vec b) {
+#if defined(__AVX512F__) && NN_BITS == 32
+    return (ivec)_mm512_movm_epi32(_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_UNORD_Q));
+#elif defined(__AVX512F__)
+    return (ivec)_mm512_movm_epi64(_mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_UNORD_Q));
+#elif defined(__AVX2__) && NN_BITS == 32
+    return (ivec)_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_UNORD_Q);
+#elif defined(__AVX2__)
+    return (ivec)_mm256_cmp_pd((__m256d)a, (__m256d)b, _CMP_UNORD_Q);
+#elif defined(__SSE2__) && NN_BITS == 32
+    return (ivec)_mm_cmpunord_ps((__m128)a, (__m128)b);
+#elif defined(__SSE2__)
+    return (ivec)_mm_cmpunord_pd((__m128d)a, (__m128d)b);
+#else
+    return (a != a) | (b != b);
+#endif
+}
+
+/* Whether any bit of any lane is set. */
+NN_INLINE bool vany(ivec mask) {
+    INT lane[VL], any = 0;
+    memcpy(lane, &mask, sizeof lane);
+    for (int i = 0; i < VL; i++) any |= lane[i];
+    return any != 0;
+}
+
+/*
+ * Lane by lane a > b ? a : b, and a < b ? a : b: b where they are equal or either is NaN. One instruction where
+ * there is one.
+ */
 NN_INLINE vec vmax(vec a, vec b) {
 #if defined(__AVX512F__) && NN_BITS == 32
     return (vec)_mm512_max_ps((__m512)a, (__m512)b);

@@ -78,10 +78,55 @@ cdef bint _is_channels_last(ndarray x):
     return True
 
 
+# From here on a result's memory is the engine's, which keeps it for the next one when the array is gone.
+cdef enum:
+    RECYCLED_BYTES = 64 * 1024
+
+
+cdef class _Block:
+    """Owner of an array's memory, its `base`."""
+    cdef void *data
+    cdef int64_t bytes
+
+    def __dealloc__(self):
+        nn_block_give(self.data, self.bytes)
+
+
+cdef ndarray empty_array(int axes, cnp.npy_intp *shape, int type_number):
+    """An uninitialised C-ordered array."""
+    cdef int64_t bytes = 8 if type_number == cnp.NPY_DOUBLE or type_number == cnp.NPY_INT64 else 4
+    cdef int axis
+    if type_number == cnp.NPY_UINT8:
+        bytes = 1
+    elif type_number == cnp.NPY_UINT16:
+        bytes = 2
+    for axis in range(axes):
+        if shape[axis] > 0 and bytes > INT64_MAX // shape[axis]:
+            bytes = 0  # too big: NumPy says so
+        bytes *= shape[axis]
+    if bytes < RECYCLED_BYTES:
+        return cnp.PyArray_EMPTY(axes, shape, type_number, 0)
+    cdef _Block block = _Block.__new__(_Block)
+    block.data = nn_block_take(&bytes)
+    block.bytes = bytes
+    if block.data == NULL:
+        raise MemoryError(f"no memory for an array of {bytes} bytes")
+    cdef ndarray array = cnp.PyArray_SimpleNewFromData(axes, shape, type_number, block.data)
+    cnp.set_array_base(array, block)
+    return array
+
+
+cdef ndarray empty_matrix(int64_t rows, int64_t cols, int type_number):
+    cdef cnp.npy_intp shape[2]
+    shape[0] = rows
+    shape[1] = cols
+    return empty_array(2, shape, type_number)
+
+
 cdef object empty_like_order(ndarray x):
     """An uninitialised array of x's shape, dtype and memory order; x is dense."""
     if cnp.PyArray_IS_C_CONTIGUOUS(x):
-        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        return empty_array(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
     return empty_channels_last(x.shape[0], x.shape[1], x.shape[2], x.shape[3], cnp.PyArray_TYPE(x))
 
 
@@ -92,7 +137,7 @@ cdef object empty_channels_last(int64_t n, int64_t c, int64_t h, int64_t w, int 
     shape[1] = h
     shape[2] = w
     shape[3] = c
-    return cnp.PyArray_EMPTY(4, shape, type_number, 0).transpose(0, 3, 1, 2)
+    return empty_array(4, shape, type_number).transpose(0, 3, 1, 2)
 
 
 cdef object same_order(ndarray x, ndarray like):
@@ -110,7 +155,8 @@ cdef object _no_workspace = np.empty(0, np.uint8)
 
 cdef ndarray workspace(int64_t bytes):
     """Scratch memory for one run of an operation."""
-    return _no_workspace if bytes == 0 else np.empty(bytes, np.uint8)
+    cdef cnp.npy_intp count = bytes
+    return _no_workspace if bytes == 0 else empty_array(1, &count, cnp.NPY_UINT8)
 
 
 def as_channels_last(ndarray x not None):
@@ -132,7 +178,7 @@ def as_channels_first(ndarray x not None):
     """The floating (N, C, H, W) array `x` in C order: itself where it is so, else a copy."""
     if cnp.PyArray_IS_C_CONTIGUOUS(x) or not _is_channels_last(x):
         return row_major(x)
-    cdef ndarray first = cnp.PyArray_EMPTY(4, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    cdef ndarray first = empty_array(4, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
     _transpose(first, x, x.shape[0], x.shape[2] * x.shape[3], x.shape[1])
     return first
 

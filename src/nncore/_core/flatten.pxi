@@ -61,7 +61,7 @@ def flatten_forward(ndarray x not None, layer="Flatten"):
     flat = (shape[0], _features(shape))
     if cnp.PyArray_IS_C_CONTIGUOUS(x) or not _is_channels_last(x):
         return row_major(x).reshape(flat)
-    y = np.empty(flat, dtype=x.dtype)
+    y = empty_matrix(flat[0], flat[1], cnp.PyArray_TYPE(x))
     if dtype_of(x) == NN_FLOAT32:
         _flatten_forward[float](y, x.transpose(0, 2, 3, 1), layer)
     else:

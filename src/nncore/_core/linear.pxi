@@ -46,7 +46,7 @@ def linear_forward(ndarray x not None, ndarray weight not None, ndarray bias=Non
             f" (x has shape {(<object>x).shape})"
         )
     x2 = row_major(x) if rank == 2 else row_major(x).reshape(-1 if x.size else _rows(x), x.shape[rank - 1])
-    y = np.empty((x2.shape[0], weight.shape[0]), dtype=x.dtype)
+    y = empty_matrix(x2.shape[0], weight.shape[0], cnp.PyArray_TYPE(x))
     if dtype_of(x) == NN_FLOAT32:
         _linear_forward[float](y, x2, weight, bias, layer)
     else:
@@ -98,7 +98,7 @@ def linear_backward(ndarray dy not None, ndarray x not None, ndarray weight not 
     x2 = row_major(x).reshape(rows, weight.shape[1])
     dy2 = row_major(dy).reshape(rows, weight.shape[0])
     if input_grad:
-        dx2 = np.empty((rows, weight.shape[1]), dtype=x.dtype)
+        dx2 = empty_matrix(rows, weight.shape[1], cnp.PyArray_TYPE(x))
     if dtype_of(x) == NN_FLOAT32:
         _linear_backward[float](dx2, dweight, dbias, dy2, x2, weight, layer)
     else:

@@ -1,5 +1,5 @@
 # The engine's public header (csrc/nncore.h), as far as the bindings use it.
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 
 cdef extern from "nncore.h" nogil:
@@ -83,7 +83,10 @@ cdef extern from "nncore.h" nogil:
     nn_status nn_op_forward(const nn_op *op, const nn_io *io, nn_error *error)
     nn_status nn_op_backward(const nn_op *op, const nn_io *io, nn_error *error)
 
+    void *nn_block_take(int64_t *bytes) nogil
+    void nn_block_give(void *block, int64_t bytes) nogil
     void nn_transpose(void *dst, const void *src, nn_dtype dtype, int64_t n, int64_t rows, int64_t cols)
+
     ctypedef struct nn_tensor:
         void *param
         void *grad
