@@ -11,21 +11,23 @@
 #include "maxpool2d.h"
 #include "winner.h"
 
-/* `vecs` vectors of one window: elements at x, its neighbours `col` to the right and `row` below. */
-NN_INLINE void pool_pairs(REAL *y, uint8_t *index, const REAL *x, int64_t row, int64_t col, int vecs, ivec *odd) {
+/* `vecs` vectors of one window, `apart` elements apart: those at x, its neighbours `col` right and `row` below. */
+NN_INLINE void pool_pairs(REAL *y, uint8_t *index, const REAL *x, int64_t row, int64_t col, int vecs, int64_t apart,
+                          ivec *odd) {
     ivec winner[4];
-    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++, x += VL) {
+    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++, x += apart) {
         const vec a = vkeep(vload(x)), b = vkeep(vload(x + col));
         const vec c = vkeep(vload(x + row)), d = vkeep(vload(x + row + col));
         const vec upper = vmax(b, a), lower = vmax(d, c);
         *odd |= vunordered(a, b) | vunordered(c, d);
-        vstore(y + v * VL, vmax(lower, upper));
+        vstore(y + v * apart, vmax(lower, upper));
         if (!index) continue;
         const ivec down = lower > upper, right = b > a;
         winner[v] = (down & ivset(2)) | ((right ^ ((right ^ (d > c)) & down)) & ivset(1));
     }
     if (!index) return;
     if (vecs == 4) winner_pack4(index, winner);
+    else if (vecs == 2) winner_pack2(index, index + apart, winner);
     else winner_pack(index, winner[0]);
 }
 
@@ -37,23 +39,38 @@ typedef struct pool_line {
     int64_t windows, step, row, c;
 } pool_line;
 
-/* Channels `from` to `end` of a row of windows, the last vector overlapping the one before it. */
-NN_INLINE void pool_pairs_line(pool_line l, int64_t from, int64_t end, int vecs, bool indexed, ivec *odd) {
+/* All channels below `wide` of a row of windows, a multiple of 4 VL. */
+NN_INLINE void pool_line_wide(pool_line l, int64_t wide, bool indexed, ivec *odd) {
+    for (int64_t i = 0; i < l.windows; i++, l.x += l.step, l.y += l.c, l.index += indexed ? l.c : 0)
+        for (int64_t k = 0; k < wide; k += 4 * VL)
+            pool_pairs(l.y + k, indexed ? l.index + k : NULL, l.x + k, l.row, l.c, 4, VL, odd);
+}
+
+/*
+ * The last `rest` channels, VL to 4 VL - 1 or all there are: two vectors at a time, the last overlapping the one
+ * before it.
+ */
+NN_INLINE void pool_line_rest(pool_line l, int64_t rest, bool indexed, ivec *odd) {
+    const int64_t last = nn_max(rest, VL) - VL; /* where the last vector starts */
+    l.x += l.c - rest, l.y += l.c - rest, l.index += indexed ? l.c - rest : 0;
     for (int64_t i = 0; i < l.windows; i++, l.x += l.step, l.y += l.c, l.index += indexed ? l.c : 0) {
-        int64_t k = from;
-        for (; k + vecs * VL <= end; k += vecs * VL)
-            pool_pairs(l.y + k, indexed ? l.index + k : NULL, l.x + k, l.row, l.c, vecs, odd);
-        if (k < end)
-            pool_pairs(l.y + end - VL, indexed ? l.index + end - VL : NULL, l.x + end - VL, l.row, l.c, 1, odd);
+        int64_t k = 0;
+        if (last > VL) {
+            pool_pairs(l.y, l.index, l.x, l.row, l.c, 2, VL, odd);
+            k = nn_min(2 * VL, last);
+        }
+        if (last > k)
+            pool_pairs(l.y + k, indexed ? l.index + k : NULL, l.x + k, l.row, l.c, 2, last - k, odd);
+        else pool_pairs(l.y + k, indexed ? l.index + k : NULL, l.x + k, l.row, l.c, 1, VL, odd);
     }
 }
 
 /*
- * Rows `begin` to `end` of y, of all images. Channels are done four vectors at a time, what is left one at a time.
+ * Rows `begin` to `end` of y, of all images. The `wide` channels are done four vectors at a time, the rest apart.
  * Fewer channels than a vector holds run over into the windows that are done next: the last rows are left out.
  */
-NN_INLINE bool pool_pairs_rows(const nn_maxpool2d_args *a, int64_t begin, int64_t end, int vecs, bool indexed) {
-    const int64_t c = a->c, wide = c & -(4 * VL);
+NN_INLINE bool pool_pairs_rows(const nn_maxpool2d_args *a, int64_t begin, int64_t end, bool wide, bool indexed) {
+    const int64_t c = a->c, rest = c % (4 * VL);
     pool_line l = {.windows = a->out_w, .step = a->stride[1] * c, .row = a->w * c, .c = c};
     ivec odd = ivset(0);
     int64_t image = begin / a->out_h, i = begin % a->out_h;
@@ -61,22 +78,22 @@ NN_INLINE bool pool_pairs_rows(const nn_maxpool2d_args *a, int64_t begin, int64_
         l.x = (const REAL *)a->x + (image * a->h + i * a->stride[0]) * l.row;
         l.y = (REAL *)a->y + r * a->out_w * c;
         l.index = indexed ? (uint8_t *)a->index + r * a->out_w * c : NULL;
-        if (vecs == 4) pool_pairs_line(l, 0, wide, 4, indexed, &odd);
-        else pool_pairs_line(l, wide, nn_max(c, VL), 1, indexed, &odd);
+        if (wide) pool_line_wide(l, c - rest, indexed, &odd);
+        else pool_line_rest(l, nn_min(nn_max(rest, VL), c), indexed, &odd);
         if (++i == a->out_h) i = 0, image++;
     }
     return !vany(odd);
 }
 
 /* A function for each form, so that each has its registers to itself. */
-#define POOL_PAIRS(name, vecs, indexed)                                                            \
+#define POOL_PAIRS(name, wide, indexed)                                                            \
     static NN_NOINLINE bool name(const nn_maxpool2d_args *a, int64_t begin, int64_t end) {         \
-        return pool_pairs_rows(a, begin, end, vecs, indexed);                                      \
+        return pool_pairs_rows(a, begin, end, wide, indexed);                                      \
     }
-POOL_PAIRS(pool_2x2_wide, 4, false)
-POOL_PAIRS(pool_2x2_rest, 1, false)
-POOL_PAIRS(pool_2x2_wide_indexed, 4, true)
-POOL_PAIRS(pool_2x2_rest_indexed, 1, true)
+POOL_PAIRS(pool_2x2_wide, true, false)
+POOL_PAIRS(pool_2x2_rest, false, false)
+POOL_PAIRS(pool_2x2_wide_indexed, true, true)
+POOL_PAIRS(pool_2x2_rest_indexed, false, true)
 
 /* Whether every window is whole: 2 x 2, side by side, no padding. */
 NN_INLINE bool pool_2x2_fits(const nn_maxpool2d_args *a) {
