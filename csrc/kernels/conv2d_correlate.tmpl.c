@@ -14,8 +14,8 @@
 NN_INLINE void correlate(const conv_tile *t, int rows, int vecs) {
     vec acc[CONV_MAX_ROWS][CONV_MAX_VECS];
     const int64_t source_row = t->source_row, length = t->length;
-    _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
-        _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) acc[i][v] = vload(t->start + v * VL);
+    NN_UNROLL(12) for (int i = 0; i < rows; i++) {
+        NN_UNROLL(3) for (int v = 0; v < vecs; v++) acc[i][v] = vload(t->start + v * VL);
     }
     for (int64_t tap = 0; tap < t->taps; tap++) {
         const REAL *w = t->weight + tap * t->weight_tap;
@@ -23,18 +23,18 @@ NN_INLINE void correlate(const conv_tile *t, int rows, int vecs) {
             const REAL *x = t->source + tap * t->source_tap + segment * t->source_segment;
             for (int64_t k = 0; k < length; k++, x++, w += vecs * VL) {
                 vec wv[CONV_MAX_VECS];
-                _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) wv[v] = vload(w + v * VL);
-                _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
+                NN_UNROLL(3) for (int v = 0; v < vecs; v++) wv[v] = vload(w + v * VL);
+                NN_UNROLL(12) for (int i = 0; i < rows; i++) {
                     const vec xv = vset(x[i * source_row]);
-                    _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) acc[i][v] = vfma(xv, wv[v], acc[i][v]);
+                    NN_UNROLL(3) for (int v = 0; v < vecs; v++) acc[i][v] = vfma(xv, wv[v], acc[i][v]);
                 }
             }
         }
     }
     const int64_t dest_row = t->dest_row, last = t->last;
     REAL *dest = t->dest;
-    _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++, dest += dest_row) {
-        _Pragma("GCC unroll 3") for (int v = 0; v < vecs - 1; v++) vstore(dest + v * VL, acc[i][v]);
+    NN_UNROLL(12) for (int i = 0; i < rows; i++, dest += dest_row) {
+        NN_UNROLL(3) for (int v = 0; v < vecs - 1; v++) vstore(dest + v * VL, acc[i][v]);
         if (last == VL) vstore(dest + (vecs - 1) * VL, acc[i][vecs - 1]);
         else vstore_some(dest + (vecs - 1) * VL, acc[i][vecs - 1], last);
     }

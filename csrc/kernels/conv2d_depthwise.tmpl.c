@@ -11,8 +11,8 @@
 
 NN_INLINE void depthwise(const conv_tile *t, int rows, int vecs) {
     vec acc[CONV_MAX_ROWS][CONV_MAX_VECS];
-    _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
-        _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) acc[i][v] = vload(t->start + v * VL);
+    NN_UNROLL(12) for (int i = 0; i < rows; i++) {
+        NN_UNROLL(3) for (int v = 0; v < vecs; v++) acc[i][v] = vload(t->start + v * VL);
     }
     const bool whole = t->last == VL;
     for (int64_t tap = 0; tap < t->taps; tap++) {
@@ -20,10 +20,10 @@ NN_INLINE void depthwise(const conv_tile *t, int rows, int vecs) {
         const REAL *x = t->source + tap * t->source_tap;
         for (int64_t segment = 0; segment < t->segments; segment++, x += t->source_segment, w += vecs * VL) {
             vec wv[CONV_MAX_VECS];
-            _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) wv[v] = vload(w + v * VL);
-            _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
+            NN_UNROLL(3) for (int v = 0; v < vecs; v++) wv[v] = vload(w + v * VL);
+            NN_UNROLL(12) for (int i = 0; i < rows; i++) {
                 const REAL *xi = x + i * t->source_row;
-                _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) {
+                NN_UNROLL(3) for (int v = 0; v < vecs; v++) {
                     const bool full = v < vecs - 1 || whole;
                     const vec xv = full ? vload(xi + v * VL) : vload_some(xi + v * VL, t->last);
                     acc[i][v] = vfma(xv, wv[v], acc[i][v]);
@@ -31,9 +31,9 @@ NN_INLINE void depthwise(const conv_tile *t, int rows, int vecs) {
             }
         }
     }
-    _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
+    NN_UNROLL(12) for (int i = 0; i < rows; i++) {
         REAL *dest = t->dest + i * t->dest_row;
-        _Pragma("GCC unroll 3") for (int v = 0; v < vecs - 1; v++) vstore(dest + v * VL, acc[i][v]);
+        NN_UNROLL(3) for (int v = 0; v < vecs - 1; v++) vstore(dest + v * VL, acc[i][v]);
         if (whole) vstore(dest + (vecs - 1) * VL, acc[i][vecs - 1]);
         else vstore_some(dest + (vecs - 1) * VL, acc[i][vecs - 1], t->last);
     }

@@ -29,31 +29,31 @@ typedef struct conv_plane_tile {
 
 NN_INLINE void conv_plane(const conv_plane_tile *t, int columns, int vecs) {
     vec acc[PLANE_COLUMNS][PLANE_VECS];
-    _Pragma("GCC unroll 6") for (int j = 0; j < columns; j++) {
+    NN_UNROLL(6) for (int j = 0; j < columns; j++) {
         const vec start = vset(t->bias ? t->bias[j] : 0);
-        _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++) acc[j][v] = start;
+        NN_UNROLL(4) for (int v = 0; v < vecs; v++) acc[j][v] = start;
     }
     const int64_t weight_column = t->weight_column;
     for (int64_t h = 0; h < t->taps_h; h++) {
         const REAL *x = t->source + h * t->source_h, *w = t->weight + h * t->weight_h;
         for (int64_t tap = 0; tap < t->taps_w; tap++, x += t->source_w, w += t->weight_w) {
             vec xv[PLANE_VECS];
-            _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++) xv[v] = vload(x + v * VL);
-            _Pragma("GCC unroll 6") for (int j = 0; j < columns; j++) {
+            NN_UNROLL(4) for (int v = 0; v < vecs; v++) xv[v] = vload(x + v * VL);
+            NN_UNROLL(6) for (int j = 0; j < columns; j++) {
                 const vec wv = vset(w[j * weight_column]);
-                _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++) acc[j][v] = vfma(xv[v], wv, acc[j][v]);
+                NN_UNROLL(4) for (int v = 0; v < vecs; v++) acc[j][v] = vfma(xv[v], wv, acc[j][v]);
             }
         }
     }
     const int64_t dest_row = t->dest_row;
     REAL *dest = t->dest;
-    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++, dest += VL * dest_row) {
-        _Pragma("GCC unroll 3") for (int first = 0; first < columns; first += VL) {
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++, dest += VL * dest_row) {
+        NN_UNROLL(3) for (int first = 0; first < columns; first += VL) {
             vec square[VL];
-            _Pragma("GCC unroll 16") for (int j = 0; j < VL; j++)
+            NN_UNROLL(16) for (int j = 0; j < VL; j++)
                 square[j] = first + j < columns ? acc[first + j < columns ? first + j : 0][v] : vset(0);
             vtranspose(square);
-            _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++)
+            NN_UNROLL(16) for (int i = 0; i < VL; i++)
                 vstore_some(dest + i * dest_row + first, square[i], columns - first < VL ? columns - first : VL);
         }
     }

@@ -36,9 +36,9 @@ NN_INLINE void conv_copy_line(REAL *panel, vec acc[4][CONV_MAX_VECS], const REAL
                               int64_t count, int64_t last, int vecs) {
     for (int64_t k = 0; k < count; k += 4) {
         const int64_t some = nn_min(4, count - k);
-        _Pragma("GCC unroll 4") for (int e = 0; e < 4; e++) {
+        NN_UNROLL(4) for (int e = 0; e < 4; e++) {
             if (e >= some) break;
-            _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) {
+            NN_UNROLL(3) for (int v = 0; v < vecs; v++) {
                 const REAL *from = dy + (k + e) * channels + v * VL;
                 const vec value = v < vecs - 1 || last == VL ? vload(from) : vload_some(from, last);
                 vstore(panel + ((k + e) * vecs + v) * VL, value);
@@ -59,7 +59,7 @@ NN_INLINE void conv_copy_box(REAL *panel, REAL *sum, const nn_conv2d_args *c, co
             conv_copy_line(panel, acc, (const REAL *)c->dy + n * image + i * line + box->begin[2] * channels + channel,
                            channels, count, last, vecs);
     }
-    _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) {
+    NN_UNROLL(3) for (int v = 0; v < vecs; v++) {
         const vec all = (acc[0][v] + acc[1][v]) + (acc[2][v] + acc[3][v]);
         vstore(sum + v * VL, vload(sum + v * VL) + all);
     }

@@ -31,7 +31,7 @@ static inline void softmax_narrow(REAL *p, REAL *sums, REAL *tops, const REAL *x
     for (int64_t j = 0; j < classes; j++) {
         vec column;
         /* Unrolled, lane numbers are constants: inserts into a register, no round trip through memory. */
-        _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) column[i] = x[offset[i] + j];
+        NN_UNROLL(16) for (int i = 0; i < VL; i++) column[i] = x[offset[i] + j];
         vstore(lanes + j * VL, column);
         top = larger(top, column);
     }

@@ -25,10 +25,10 @@ NN_INLINE void gemm_accumulate(vec acc[GEMM_ROWS][GEMM_VECS], int rows, const RE
                                const REAL *b, int64_t ldb, int64_t k) {
     for (int64_t p = 0; p < k; p++) {
         vec bv[GEMM_VECS];
-        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) bv[v] = vload(b + p * ldb + v * VL);
-        _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) {
+        NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) bv[v] = vload(b + p * ldb + v * VL);
+        NN_UNROLL(8) for (int i = 0; i < rows; i++) {
             const vec av = vset(a[i * row + p * step]);
-            _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) acc[i][v] = vfma(av, bv[v], acc[i][v]);
+            NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) acc[i][v] = vfma(av, bv[v], acc[i][v]);
         }
     }
 }
@@ -53,19 +53,19 @@ NN_INLINE void gemm_tile_rows(const gemm_tile *t, int rows) {
     const int64_t ldc = t->ldc;
     vec acc[GEMM_ROWS][GEMM_VECS];
     if (t->accumulate) {
-        _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
-            _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) acc[i][v] = vload(c + i * ldc + v * VL);
+        NN_UNROLL(8) for (int i = 0; i < rows; i++)
+            NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) acc[i][v] = vload(c + i * ldc + v * VL);
         /* The rows of the tile below: their lines arrive while this one computes. */
-        _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) __builtin_prefetch(c + (rows + i) * ldc, 1);
+        NN_UNROLL(8) for (int i = 0; i < rows; i++) __builtin_prefetch(c + (rows + i) * ldc, 1);
     } else {
-        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) {
+        NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) {
             const vec start = t->start ? vload(t->start + v * VL) : vset(0);
-            _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) acc[i][v] = start;
+            NN_UNROLL(8) for (int i = 0; i < rows; i++) acc[i][v] = start;
         }
     }
     gemm_accumulate(acc, rows, t->a, t->row, t->step, t->b, t->ldb, t->k);
-    _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
-        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) vstore(c + i * ldc + v * VL, acc[i][v]);
+    NN_UNROLL(8) for (int i = 0; i < rows; i++)
+        NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) vstore(c + i * ldc + v * VL, acc[i][v]);
 }
 
 static inline void gemm_run_tile(const gemm_tile *t, int64_t rows);

@@ -29,15 +29,15 @@ static inline void gemm_pack_transposed(REAL *panel, const REAL *b, int64_t row,
         for (int64_t p = 0; p < k; p += VL) {
             const int64_t depth = nn_min(VL, k - p);
             vec square[VL];
-            _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) {
+            NN_UNROLL(16) for (int i = 0; i < VL; i++) {
                 if (i >= some) square[i] = vset(0);
                 else square[i] = depth == VL ? vload(from + i * row + p) : vload_some(from + i * row + p, depth);
             }
             vtranspose(square);
             if (depth == VL) {
-                _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) vstore(to + (p + i) * GEMM_COLS, square[i]);
+                NN_UNROLL(16) for (int i = 0; i < VL; i++) vstore(to + (p + i) * GEMM_COLS, square[i]);
             } else {
-                _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++)
+                NN_UNROLL(16) for (int i = 0; i < VL; i++)
                     if (i < depth) vstore(to + (p + i) * GEMM_COLS, square[i]);
             }
         }

@@ -109,13 +109,13 @@ NN_DEFINE_KERNEL(linear_backward_weight_rows) {
         int64_t j = 0;
         for (; j + WIDE * VL <= l->in; j += WIDE * VL) {
             vec acc[WIDE];
-            _Pragma("GCC unroll 4") for (int v = 0; v < WIDE; v++) acc[v] = l->overwrite ? vset(0) : vload(row + j + v * VL);
+            NN_UNROLL(4) for (int v = 0; v < WIDE; v++) acc[v] = l->overwrite ? vset(0) : vload(row + j + v * VL);
             for (int64_t s = 0; s < l->n; s++) {
                 const vec d = vset(dy[s * l->out + i]);
-                _Pragma("GCC unroll 4") for (int v = 0; v < WIDE; v++)
+                NN_UNROLL(4) for (int v = 0; v < WIDE; v++)
                     acc[v] = vfma(d, vload(x + s * l->in + j + v * VL), acc[v]);
             }
-            _Pragma("GCC unroll 4") for (int v = 0; v < WIDE; v++) vstore(row + j + v * VL, acc[v]);
+            NN_UNROLL(4) for (int v = 0; v < WIDE; v++) vstore(row + j + v * VL, acc[v]);
         }
         for (; j < l->in; j += VL) {
             const int64_t some = nn_min(VL, l->in - j);

@@ -51,15 +51,15 @@ NN_DEFINE_KERNEL(linear_pack_input) {
 NN_INLINE void swapped_tile(const nn_linear_args *l, int64_t j, int rows, const REAL *panel, REAL *y, int64_t cols) {
     const REAL *bias = l->bias;
     vec acc[GEMM_ROWS][GEMM_VECS];
-    _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
-        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) acc[i][v] = vset(bias ? bias[j + i] : 0);
+    NN_UNROLL(8) for (int i = 0; i < rows; i++)
+        NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) acc[i][v] = vset(bias ? bias[j + i] : 0);
     gemm_accumulate(acc, rows, (const REAL *)l->weight + j * l->in, l->in, 1, panel, GEMM_COLS, l->in);
     /* A column of the tile is `rows` neighbours in y. */
     REAL tile[GEMM_ROWS][GEMM_COLS];
-    _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
-        _Pragma("GCC unroll 8") for (int v = 0; v < GEMM_VECS; v++) vstore(tile[i] + v * VL, acc[i][v]);
+    NN_UNROLL(8) for (int i = 0; i < rows; i++)
+        NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) vstore(tile[i] + v * VL, acc[i][v]);
     for (int64_t s = 0; s < cols; s++)
-        _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++) y[s * l->out + j + i] = tile[i][s];
+        NN_UNROLL(8) for (int i = 0; i < rows; i++) y[s * l->out + j + i] = tile[i][s];
 }
 
 NN_DEFINE_KERNEL(linear_forward_swapped) {
@@ -92,25 +92,25 @@ enum { DOT_FEATURES = 4, DOT_SAMPLES = 2, DOTS = DOT_FEATURES * DOT_SAMPLES };
 NN_INLINE void dot_tile(REAL dot[DOTS], const REAL *const weight[DOT_FEATURES], const REAL *const x[DOT_SAMPLES],
                         int64_t k) {
     vec acc[DOTS];
-    _Pragma("GCC unroll 8") for (int i = 0; i < DOTS; i++) acc[i] = vset(0);
+    NN_UNROLL(8) for (int i = 0; i < DOTS; i++) acc[i] = vset(0);
     int64_t p = 0;
     for (; p + VL <= k; p += VL) {
-        _Pragma("GCC unroll 8") for (int f = 0; f < DOT_FEATURES; f++) {
+        NN_UNROLL(8) for (int f = 0; f < DOT_FEATURES; f++) {
             const vec w = vload(weight[f] + p);
-            _Pragma("GCC unroll 8") for (int s = 0; s < DOT_SAMPLES; s++)
+            NN_UNROLL(8) for (int s = 0; s < DOT_SAMPLES; s++)
                 acc[f * DOT_SAMPLES + s] = vfma(w, vload(x[s] + p), acc[f * DOT_SAMPLES + s]);
         }
     }
     if (p < k)
-        _Pragma("GCC unroll 8") for (int f = 0; f < DOT_FEATURES; f++) {
+        NN_UNROLL(8) for (int f = 0; f < DOT_FEATURES; f++) {
             const vec w = vload_some(weight[f] + p, k - p);
-            _Pragma("GCC unroll 8") for (int s = 0; s < DOT_SAMPLES; s++)
+            NN_UNROLL(8) for (int s = 0; s < DOT_SAMPLES; s++)
                 acc[f * DOT_SAMPLES + s] = vfma(w, vload_some(x[s] + p, k - p), acc[f * DOT_SAMPLES + s]);
         }
     /* The sums of VL accumulators at once: transposed, lane i holds the parts of accumulator i. */
     for (int g = 0; g < DOTS; g += VL) {
         vec part[VL];
-        _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) part[i] = g + i < DOTS ? acc[(g + i) % DOTS] : vset(0);
+        NN_UNROLL(16) for (int i = 0; i < VL; i++) part[i] = g + i < DOTS ? acc[(g + i) % DOTS] : vset(0);
         vtranspose(part);
         for (int width = VL / 2; width > 0; width /= 2)
             for (int i = 0; i < width; i++) part[i] += part[i + width];

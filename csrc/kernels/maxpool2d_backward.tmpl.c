@@ -176,7 +176,7 @@ NN_INLINE void gather_sum(REAL *dx, source s, int64_t at, holders down, holders 
         for (int64_t j = 0; j < across.count; j++) {
             const ivec here = winner_pattern(tap - j * s.across, bytes);
             const int64_t from = at + i * s.above + j * s.c;
-            _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++) {
+            NN_UNROLL(4) for (int v = 0; v < vecs; v++) {
                 vec grad;
                 ivec winner;
                 load_window(&grad, &winner, s, from + v * VL, lanes, bytes);
@@ -184,7 +184,7 @@ NN_INLINE void gather_sum(REAL *dx, source s, int64_t at, holders down, holders 
             }
         }
     }
-    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++) store_lanes(dx + v * VL, sum[v], lanes);
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++) store_lanes(dx + v * VL, sum[v], lanes);
 }
 
 static NN_NOINLINE void gather_any(REAL *dx, source s, int64_t at, holders down, holders across) {
@@ -208,7 +208,7 @@ NN_INLINE void gather_quad(REAL *dx, source s, int64_t at, int windows, int pixe
     vec grad[4];
     ivec winner[4];
     const int64_t from[4] = {at - s.above - s.c, at - s.above, at - s.c, at};
-    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
+    NN_UNROLL(4) for (int i = 0; i < 4; i++) {
         grad[i] = vset(0);
         winner[i] = ivset(0);
         if (windows >> i & 1) load_window(&grad[i], &winner[i], s, from[i], lanes, 1);

@@ -52,7 +52,7 @@ NN_INLINE void take_tap(vec best[4], ivec winner[4], const patch *p, int64_t i, 
                         int64_t count, form f) {
     const ivec tap = ivset((INT)(p->first + i * p->wide + j));
     const REAL *x = p->x + i * p->row + j * p->col + c;
-    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++)
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++)
         take(&best[v], &winner[v], load_lanes(x + v * VL, count), tap, f);
 }
 
@@ -60,26 +60,26 @@ NN_INLINE void pool_vectors(const patch *p, int64_t rows, int64_t cols, int64_t 
                             place to, form f) {
     vec best[4];
     ivec winner[4];
-    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++) {
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++) {
         best[v] = load_lanes(p->x + c + v * VL, count);
         winner[v] = ivset((INT)p->first);
     }
     if (f.known) {
-        _Pragma("GCC unroll 3") for (int64_t i = 0; i < rows; i++)
-            _Pragma("GCC unroll 3") for (int64_t j = i == 0; j < cols; j++)
+        NN_UNROLL(3) for (int64_t i = 0; i < rows; i++)
+            NN_UNROLL(3) for (int64_t j = i == 0; j < cols; j++)
                 take_tap(best, winner, p, i, j, c, vecs, count, f);
     } else {
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = i == 0; j < cols; j++) take_tap(best, winner, p, i, j, c, vecs, count, f);
     }
     to.at += c;
-    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++) store_lanes(to.y + to.at + v * VL, best[v], count);
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++) store_lanes(to.y + to.at + v * VL, best[v], count);
     if (!f.indexed) return;
     if (vecs == 4 && to.bytes == 1) {
         winner_pack4((uint8_t *)to.index + to.at, winner);
         return;
     }
-    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++)
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++)
         winner_store(to.index, to.at + v * VL, winner[v], count, to.bytes);
 }
 
@@ -159,7 +159,7 @@ static NN_NOINLINE bool is_finite(const REAL *x, int64_t count) {
     vec sum[4] = {{0}, {0}, {0}, {0}};
     int64_t i = 0;
     for (; i + 4 * VL <= count; i += 4 * VL)
-        _Pragma("GCC unroll 4") for (int v = 0; v < 4; v++) sum[v] = vfma(vload(x + i + v * VL), vset(0), sum[v]);
+        NN_UNROLL(4) for (int v = 0; v < 4; v++) sum[v] = vfma(vload(x + i + v * VL), vset(0), sum[v]);
     for (; i < count; i += VL) sum[0] = vfma(vload_some(x + i, nn_min(VL, count - i)), vset(0), sum[0]);
     return vsum((sum[0] + sum[1]) + (sum[2] + sum[3])) == 0;
 }

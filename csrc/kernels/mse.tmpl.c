@@ -16,7 +16,7 @@ NN_DEFINE_KERNEL(mse_forward) {
     vec sum[CHAINS] = {{0}};
     int64_t i = begin;
     for (; i + CHAINS * VL <= end; i += CHAINS * VL) {
-        _Pragma("GCC unroll 4") for (int c = 0; c < CHAINS; c++) {
+        NN_UNROLL(4) for (int c = 0; c < CHAINS; c++) {
             const vec difference = vload(x + i + c * VL) - vload(target + i + c * VL);
             sum[c] = vfma(difference, difference, sum[c]);
         }

@@ -23,9 +23,9 @@ typedef struct block {
 
 NN_INLINE void square(REAL *dst, const REAL *src, const block *b) {
     vec t[VL];
-    _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) t[i] = vload(src + i * b->src_row);
+    NN_UNROLL(16) for (int i = 0; i < VL; i++) t[i] = vload(src + i * b->src_row);
     vtranspose(t);
-    _Pragma("GCC unroll 16") for (int j = 0; j < VL; j++) vstore(dst + j * b->dst_row, t[j]);
+    NN_UNROLL(16) for (int j = 0; j < VL; j++) vstore(dst + j * b->dst_row, t[j]);
 }
 
 /*

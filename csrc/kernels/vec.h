@@ -43,6 +43,19 @@ typedef INT ivec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8),
 #define NN_INLINE static inline __attribute__((always_inline))
 #define NN_NOINLINE __attribute__((noinline)) /* keeps a rare path from costing the hot loop its registers */
 
+/*
+ * Before a loop of at most n turns, their number known once it is inlined: written out in full, so that small
+ * arrays of vectors lie in registers. Checked code (NN_SANITIZED) is not for speed, and is compiled sooner without.
+ */
+#define NN_PRAGMA(words) _Pragma(#words)
+#if defined(NN_SANITIZED)
+#define NN_UNROLL(n)
+#elif defined(__clang__)
+#define NN_UNROLL(n) NN_PRAGMA(clang loop unroll(full))
+#else
+#define NN_UNROLL(n) NN_PRAGMA(GCC unroll n)
+#endif
+
 NN_INLINE vec vload(const REAL *p) { return *(const vec_at *)p; }
 NN_INLINE void vstore(REAL *p, vec v) { *(vec_at *)p = v; }
 

@@ -49,7 +49,7 @@ static const REAL math_log_terms[] = {0x1.5555555555592p-1, 0x1.999999997fe5dp-2
 /* terms[0] + terms[1] x + ... ; count is a constant */
 NN_INLINE vec math_polynomial(vec x, const REAL *terms, int count) {
     vec sum = vset(terms[count - 1]);
-    _Pragma("GCC unroll 16") for (int i = count - 2; i >= 0; i--) sum = vfma(sum, x, vset(terms[i]));
+    NN_UNROLL(16) for (int i = count - 2; i >= 0; i--) sum = vfma(sum, x, vset(terms[i]));
     return sum;
 }
 #define MATH_POLYNOMIAL(x, terms) math_polynomial(x, terms, (int)(sizeof(terms) / sizeof(REAL)))

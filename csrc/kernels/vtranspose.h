@@ -27,7 +27,7 @@
 #endif
 
 #define NN_TRANSPOSE_STAGE(t, d)                                                     \
-    _Pragma("GCC unroll 16") for (int i = 0; i < VL; i++) if (!(i & (d))) {          \
+    NN_UNROLL(16) for (int i = 0; i < VL; i++) if (!(i & (d))) {                     \
         const vec upper = t[i], lower = t[i + (d)];                                  \
         t[i] = __builtin_shufflevector(upper, lower, NN_EACH(NN_UPPER, d));          \
         t[i + (d)] = __builtin_shufflevector(upper, lower, NN_EACH(NN_LOWER, d));    \
