@@ -15,7 +15,7 @@
 NN_INLINE void pool_pairs(REAL *y, uint8_t *index, const REAL *x, int64_t row, int64_t col, int vecs, int64_t apart,
                           ivec *odd) {
     ivec winner[4];
-    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++, x += apart) {
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++, x += apart) {
         const vec a = vkeep(vload(x)), b = vkeep(vload(x + col));
         const vec c = vkeep(vload(x + row)), d = vkeep(vload(x + row + col));
         const vec upper = vmax(b, a), lower = vmax(d, c);
