@@ -20,12 +20,18 @@ enum {
     GEMM_DEPTH = 256 /* rows of a packed panel of b: 16 KB in AVX2, half the first-level cache */
 };
 
-/* acc[i][v] += sum over p < k of a[i * row + p * step] * b[p * ldb + v * VL ...]; `rows` is a constant. */
+/*
+ * acc[i][v] += sum over p < k of a[i * row + p * step] * b[p * ldb + v * VL ...]; `rows` is a constant. What is read
+ * of b is left in `copy` (k, GEMM_COLS) unless that is NULL: the stores go where no other instruction waits.
+ */
 NN_INLINE void gemm_accumulate(vec acc[GEMM_ROWS][GEMM_VECS], int rows, const REAL *a, int64_t row, int64_t step,
-                               const REAL *b, int64_t ldb, int64_t k) {
+                               const REAL *b, int64_t ldb, int64_t k, REAL *copy) {
     for (int64_t p = 0; p < k; p++) {
         vec bv[GEMM_VECS];
-        NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) bv[v] = vload(b + p * ldb + v * VL);
+        NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) {
+            bv[v] = vload(b + p * ldb + v * VL);
+            if (copy) vstore(copy + p * GEMM_COLS + v * VL, bv[v]);
+        }
         NN_UNROLL(8) for (int i = 0; i < rows; i++) {
             const vec av = vset(a[i * row + p * step]);
             NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) acc[i][v] = vfma(av, bv[v], acc[i][v]);
@@ -45,10 +51,11 @@ typedef struct gemm_tile {
     int64_t cols;      /* columns stored, 1 to GEMM_COLS */
     const REAL *start; /* GEMM_COLS start values of every row, NULL: zero */
     bool accumulate;   /* start from c itself */
+    REAL *copy;        /* room for a panel of b, (k, GEMM_COLS), whose rows lie close: NULL where b is one already */
 } gemm_tile;
 
 /* A tile of whole vectors. */
-NN_INLINE void gemm_tile_rows(const gemm_tile *t, int rows) {
+NN_INLINE void gemm_tile_rows(const gemm_tile *t, int rows, REAL *copy) {
     REAL *const c = t->c;
     const int64_t ldc = t->ldc;
     vec acc[GEMM_ROWS][GEMM_VECS];
@@ -63,7 +70,7 @@ NN_INLINE void gemm_tile_rows(const gemm_tile *t, int rows) {
             NN_UNROLL(8) for (int i = 0; i < rows; i++) acc[i][v] = start;
         }
     }
-    gemm_accumulate(acc, rows, t->a, t->row, t->step, t->b, t->ldb, t->k);
+    gemm_accumulate(acc, rows, t->a, t->row, t->step, t->b, t->ldb, t->k, copy);
     NN_UNROLL(8) for (int i = 0; i < rows; i++)
         NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) vstore(c + i * ldc + v * VL, acc[i][v]);
 }
@@ -95,20 +102,30 @@ static inline void gemm_run_tile(const gemm_tile *t, int64_t rows) {
         return;
     }
     switch (rows) {
-    case 6: gemm_tile_rows(t, 6); break;
-    case 5: gemm_tile_rows(t, 5); break;
-    case 4: gemm_tile_rows(t, 4); break;
-    case 3: gemm_tile_rows(t, 3); break;
-    case 2: gemm_tile_rows(t, 2); break;
-    default: gemm_tile_rows(t, 1); break;
+    case 6: gemm_tile_rows(t, 6, NULL); break;
+    case 5: gemm_tile_rows(t, 5, NULL); break;
+    case 4: gemm_tile_rows(t, 4, NULL); break;
+    case 3: gemm_tile_rows(t, 3, NULL); break;
+    case 2: gemm_tile_rows(t, 2, NULL); break;
+    default: gemm_tile_rows(t, 1, NULL); break;
     }
 }
+
+/* The first tile of a panel: leaves a copy of b for the tiles below. */
+static void gemm_copying_tile(const gemm_tile *t) { gemm_tile_rows(t, GEMM_ROWS, t->copy); }
 
 /* A panel of one tile's columns: c (m, cols) from a (m, k), in tiles of 6 rows, the last two balanced. */
 static inline void gemm_run_panel(gemm_tile t, int64_t m) {
     while (m > 0) {
         const int64_t rows = m >= 2 * GEMM_ROWS || m <= GEMM_ROWS ? nn_min(m, GEMM_ROWS) : (m + 1) / 2;
-        gemm_run_tile(&t, rows);
+        if (t.copy && rows == GEMM_ROWS) {
+            gemm_copying_tile(&t);
+            t.b = t.copy;
+            t.ldb = GEMM_COLS;
+            t.copy = NULL;
+        } else {
+            gemm_run_tile(&t, rows);
+        }
         t.c += rows * t.ldc;
         t.a += rows * t.row;
         m -= rows;

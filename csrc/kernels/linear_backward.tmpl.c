@@ -14,10 +14,19 @@
 #include "linear.h"
 
 /*
- * Whether a panel of b is worth a copy: where enough tiles read it. Rows of b lie far apart (another page each,
- * few sets of the first-level cache where the distance is a power of two); the copy lies close.
+ * Rows of b lie far apart: another page each, few sets of the first-level cache where the distance is a power of two.
+ * Where three tiles or more read them, the first leaves a copy that lies close. At the right edge the copy is made
+ * beforehand, with zeros beyond the columns.
  */
-static bool copies(int64_t cols, int64_t tiles) { return cols < GEMM_COLS || tiles >= 4; }
+static void take_panel(gemm_tile *t, REAL *panel, int64_t m) {
+    if (t->cols < GEMM_COLS) {
+        gemm_pack_plain(panel, t->b, t->ldb, t->k, t->cols);
+        t->b = panel;
+        t->ldb = GEMM_COLS;
+    } else if (m >= 3 * GEMM_ROWS) {
+        t->copy = panel;
+    }
+}
 
 NN_DEFINE_KERNEL(linear_backward_data) {
     const nn_linear_args *l = args;
@@ -32,11 +41,7 @@ NN_DEFINE_KERNEL(linear_backward_data) {
             tile.a = (const REAL *)l->dy + p;
             tile.b = weight + p * l->in + j;
             tile.ldb = l->in;
-            if (copies(cols, l->n / GEMM_ROWS)) {
-                gemm_pack_plain(panel, tile.b, l->in, tile.k, cols);
-                tile.b = panel;
-                tile.ldb = GEMM_COLS;
-            }
+            take_panel(&tile, panel, l->n);
             gemm_run_panel(tile, l->n);
             tile.accumulate = true;
             p += tile.k;
@@ -82,11 +87,7 @@ NN_DEFINE_KERNEL(linear_backward_weight) {
             gemm_tile tile = {.c = (REAL *)l->dweight + begin * l->in + j, .ldc = l->in, .a = block, .row = 1,
                               .step = NN_LINEAR_WEIGHT_PIECE, .b = x + p * l->in + j, .ldb = l->in, .k = depth,
                               .cols = nn_min(GEMM_COLS, l->in - j), .accumulate = !from_zero};
-            if (copies(tile.cols, rows / GEMM_ROWS)) {
-                gemm_pack_plain(panel, tile.b, l->in, depth, tile.cols);
-                tile.b = panel;
-                tile.ldb = GEMM_COLS;
-            }
+            take_panel(&tile, panel, rows);
             gemm_run_panel(tile, rows);
         }
     }
