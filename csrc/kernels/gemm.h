@@ -51,6 +51,7 @@ typedef struct gemm_tile {
     int64_t cols;      /* columns stored, 1 to GEMM_COLS */
     const REAL *start; /* GEMM_COLS start values of every row, NULL: zero */
     bool accumulate;   /* start from c itself */
+    int64_t next;      /* from a of one tile to that of the tile below where a is packed; 0: rows * row */
     REAL *copy;        /* room for a panel of b, (k, GEMM_COLS), whose rows lie close: NULL where b is one already */
 } gemm_tile;
 
@@ -114,10 +115,15 @@ static inline void gemm_run_tile(const gemm_tile *t, int64_t rows) {
 /* The first tile of a panel: leaves a copy of b for the tiles below. */
 static void gemm_copying_tile(const gemm_tile *t) { gemm_tile_rows(t, GEMM_ROWS, t->copy); }
 
-/* A panel of one tile's columns: c (m, cols) from a (m, k), in tiles of 6 rows, the last two balanced. */
+/* Rows of the next tile where `m` are left: 6, the last two balanced. */
+NN_INLINE int64_t gemm_next_rows(int64_t m) {
+    return m >= 2 * GEMM_ROWS || m <= GEMM_ROWS ? nn_min(m, GEMM_ROWS) : (m + 1) / 2;
+}
+
+/* A panel of one tile's columns: c (m, cols) from a (m, k), tile by tile. */
 static inline void gemm_run_panel(gemm_tile t, int64_t m) {
     while (m > 0) {
-        const int64_t rows = m >= 2 * GEMM_ROWS || m <= GEMM_ROWS ? nn_min(m, GEMM_ROWS) : (m + 1) / 2;
+        const int64_t rows = gemm_next_rows(m);
         if (t.copy && rows == GEMM_ROWS) {
             gemm_copying_tile(&t);
             t.b = t.copy;
@@ -127,7 +133,7 @@ static inline void gemm_run_panel(gemm_tile t, int64_t m) {
             gemm_run_tile(&t, rows);
         }
         t.c += rows * t.ldc;
-        t.a += rows * t.row;
+        t.a += t.next ? t.next : rows * t.row;
         m -= rows;
     }
 }

@@ -28,9 +28,53 @@ static void take_panel(gemm_tile *t, REAL *panel, int64_t m) {
     }
 }
 
+/*
+ * One or two samples use each weight once or twice: what counts is to read them in order, `count` columns of FEW rows
+ * at a time, while the sums stay in the first-level cache.
+ */
+enum { FEW = 4 };
+
+NN_INLINE void few_rows(REAL *dx, const REAL *dy, const REAL *weight, const nn_linear_args *l, int64_t count, int samples,
+                        int rows, bool first) {
+    vec d[2][FEW];
+    NN_UNROLL(2) for (int i = 0; i < samples; i++)
+        NN_UNROLL(4) for (int r = 0; r < rows; r++) d[i][r] = vset(dy[i * l->out + r]);
+    for (int64_t j = 0; j < count; j += VL) {
+        const int64_t some = nn_min(VL, count - j);
+        vec w[FEW];
+        NN_UNROLL(4) for (int r = 0; r < rows; r++)
+            w[r] = some == VL ? vload(weight + r * l->in + j) : vload_some(weight + r * l->in + j, some);
+        NN_UNROLL(2) for (int i = 0; i < samples; i++) {
+            REAL *to = dx + i * l->in + j;
+            vec sum = first ? vset(0) : some == VL ? vload(to) : vload_some(to, some);
+            NN_UNROLL(4) for (int r = 0; r < rows; r++) sum = vfma(d[i][r], w[r], sum);
+            if (some == VL) vstore(to, sum);
+            else vstore_some(to, sum, some);
+        }
+    }
+}
+
+NN_INLINE void data_of_few(const nn_linear_args *l, int64_t begin, int64_t end, int samples) {
+    REAL *dx = (REAL *)l->dx + begin;
+    const REAL *dy = l->dy, *weight = (const REAL *)l->weight + begin;
+    int64_t p = 0;
+    for (; p + FEW <= l->out; p += FEW)
+        few_rows(dx, dy + p, weight + p * l->in, l, end - begin, samples, FEW, p == 0);
+    for (; p < l->out; p++) few_rows(dx, dy + p, weight + p * l->in, l, end - begin, samples, 1, p == 0);
+    if (l->out == 0) few_rows(dx, dy, weight, l, end - begin, samples, 0, true);
+}
+
 NN_DEFINE_KERNEL(linear_backward_data) {
     const nn_linear_args *l = args;
     const REAL *weight = l->weight;
+    if (l->n == 1) {
+        data_of_few(l, begin, end, 1);
+        return;
+    }
+    if (l->n == 2) {
+        data_of_few(l, begin, end, 2);
+        return;
+    }
     REAL panel[GEMM_DEPTH * GEMM_COLS];
     for (int64_t j = begin; j < end; j += GEMM_COLS) {
         const int64_t cols = nn_min(GEMM_COLS, end - j);
@@ -50,23 +94,35 @@ NN_DEFINE_KERNEL(linear_backward_data) {
 }
 
 enum {
-    WEIGHT_DEPTH = 512 / sizeof(REAL), /* samples a block: dy^T of a piece takes 24 KB */
-    WEIGHT_VECS = NN_LINEAR_WEIGHT_PIECE / VL,
+    WEIGHT_DEPTH = 1024 / sizeof(REAL), /* samples a block: dy^T of a piece takes 96 KB, and is read in order */
+    WEIGHT_TILES = (NN_LINEAR_WEIGHT_PIECE + GEMM_ROWS - 1) / GEMM_ROWS,
+    WEIGHT_LANES = (GEMM_ROWS + VL - 1) / VL * VL, /* stored for GEMM_ROWS: the rest is overwritten by the next */
 };
 
-/* block (depth, rows) = columns of dy, zeros beyond rows; dbias (rows) = its value, or zero, + their sums. */
+/*
+ * block (tiles, depth, GEMM_ROWS) = columns of dy, those of a tile side by side; dbias (rows) = its value, or zero, + their
+ * sums. Blocks have WEIGHT_LANES elements of room behind the last.
+ */
 static void pack_gradient(REAL *block, const REAL *dy, int64_t out, int64_t depth, int64_t rows, REAL *dbias,
                           bool from_zero) {
-    for (int v = 0; v < WEIGHT_VECS; v++) {
-        const int64_t some = nn_max(0, nn_min(rows - v * VL, VL));
-        vec sum = dbias && !from_zero ? vload_some(dbias + v * VL, some) : vset(0);
-        for (int64_t p = 0; p < depth; p++) {
-            const REAL *from = dy + p * out + v * VL;
-            const vec d = some == VL ? vload(from) : vload_some(from, some);
-            vstore(block + p * NN_LINEAR_WEIGHT_PIECE + v * VL, d);
-            sum += d;
+    int64_t some;
+    for (int64_t i = 0; i < rows; i += some, block += depth * GEMM_ROWS) {
+        some = gemm_next_rows(rows - i);
+        vec sum[WEIGHT_LANES / VL];
+        for (int v = 0; v * VL < WEIGHT_LANES; v++) {
+            const int64_t lanes = nn_max(0, nn_min(some - v * VL, VL));
+            sum[v] = dbias && !from_zero ? vload_some(dbias + i + v * VL, lanes) : vset(0);
         }
-        if (dbias) vstore_some(dbias + v * VL, sum, some);
+        for (int64_t p = 0; p < depth; p++)
+            NN_UNROLL(8) for (int v = 0; v * VL < WEIGHT_LANES; v++) {
+                const int64_t lanes = nn_max(0, nn_min(some - v * VL, VL));
+                const vec d = vload_some(dy + p * out + i + v * VL, lanes);
+                vstore(block + p * GEMM_ROWS + v * VL, d);
+                sum[v] += d;
+            }
+        if (dbias)
+            for (int v = 0; v * VL < WEIGHT_LANES; v++)
+                vstore_some(dbias + i + v * VL, sum[v], nn_max(0, nn_min(some - v * VL, VL)));
     }
 }
 
@@ -74,7 +130,7 @@ NN_DEFINE_KERNEL(linear_backward_weight) {
     const nn_linear_args *l = args;
     const REAL *dy = l->dy, *x = l->x;
     REAL *dbias = l->dbias;
-    REAL block[WEIGHT_DEPTH * NN_LINEAR_WEIGHT_PIECE];
+    REAL block[WEIGHT_DEPTH * WEIGHT_TILES * GEMM_ROWS + WEIGHT_LANES];
     REAL panel[WEIGHT_DEPTH * GEMM_COLS];
     const int64_t rows = end - begin;
     for (int64_t p = 0; p < l->n; p += WEIGHT_DEPTH) {
@@ -85,7 +141,7 @@ NN_DEFINE_KERNEL(linear_backward_weight) {
         if (!l->dweight) continue;
         for (int64_t j = 0; j < l->in; j += GEMM_COLS) {
             gemm_tile tile = {.c = (REAL *)l->dweight + begin * l->in + j, .ldc = l->in, .a = block, .row = 1,
-                              .step = NN_LINEAR_WEIGHT_PIECE, .b = x + p * l->in + j, .ldb = l->in, .k = depth,
+                              .step = GEMM_ROWS, .next = depth * GEMM_ROWS, .b = x + p * l->in + j, .ldb = l->in, .k = depth,
                               .cols = nn_min(GEMM_COLS, l->in - j), .accumulate = !from_zero};
             take_panel(&tile, panel, rows);
             gemm_run_panel(tile, rows);

@@ -83,29 +83,29 @@ NN_DEFINE_KERNEL(linear_forward_swapped) {
 
 /* ---- dot products ------------------------------------------------------------------------------------ */
 
-enum { DOT_FEATURES = 4, DOT_SAMPLES = 2, DOTS = DOT_FEATURES * DOT_SAMPLES };
+enum { DOTS = 8 }; /* products at a time: four features and two samples, or eight features and one */
 
 /*
- * dot[f * DOT_SAMPLES + s] = weight row f . x row s, along k in vectors. Rows that do not exist are given as
- * the last one that does.
+ * dot[f * samples + s] = weight row f . x row s, along k in vectors. Rows that do not exist are given as the last one
+ * that does.
  */
-NN_INLINE void dot_tile(REAL dot[DOTS], const REAL *const weight[DOT_FEATURES], const REAL *const x[DOT_SAMPLES],
-                        int64_t k) {
+NN_INLINE void dot_tile(REAL dot[DOTS], const REAL *const weight[DOTS], const REAL *const x[2], int64_t k, int samples) {
+    const int features = DOTS / samples;
     vec acc[DOTS];
     NN_UNROLL(8) for (int i = 0; i < DOTS; i++) acc[i] = vset(0);
     int64_t p = 0;
     for (; p + VL <= k; p += VL) {
-        NN_UNROLL(8) for (int f = 0; f < DOT_FEATURES; f++) {
+        NN_UNROLL(8) for (int f = 0; f < features; f++) {
             const vec w = vload(weight[f] + p);
-            NN_UNROLL(8) for (int s = 0; s < DOT_SAMPLES; s++)
-                acc[f * DOT_SAMPLES + s] = vfma(w, vload(x[s] + p), acc[f * DOT_SAMPLES + s]);
+            NN_UNROLL(2) for (int s = 0; s < samples; s++)
+                acc[f * samples + s] = vfma(w, vload(x[s] + p), acc[f * samples + s]);
         }
     }
     if (p < k)
-        NN_UNROLL(8) for (int f = 0; f < DOT_FEATURES; f++) {
+        NN_UNROLL(8) for (int f = 0; f < features; f++) {
             const vec w = vload_some(weight[f] + p, k - p);
-            NN_UNROLL(8) for (int s = 0; s < DOT_SAMPLES; s++)
-                acc[f * DOT_SAMPLES + s] = vfma(w, vload_some(x[s] + p, k - p), acc[f * DOT_SAMPLES + s]);
+            NN_UNROLL(2) for (int s = 0; s < samples; s++)
+                acc[f * samples + s] = vfma(w, vload_some(x[s] + p, k - p), acc[f * samples + s]);
         }
     /* The sums of VL accumulators at once: transposed, lane i holds the parts of accumulator i. */
     for (int g = 0; g < DOTS; g += VL) {
@@ -118,23 +118,26 @@ NN_INLINE void dot_tile(REAL dot[DOTS], const REAL *const weight[DOT_FEATURES], 
     }
 }
 
+/* Columns `begin` to `end` of y for samples i and on. */
+NN_INLINE void dot_samples(const nn_linear_args *l, int64_t begin, int64_t end, int64_t i, int samples) {
+    const REAL *bias = l->bias, *weight[DOTS], *x[2];
+    const int64_t step = DOTS / samples;
+    REAL *y = (REAL *)l->y + i * l->out;
+    for (int s = 0; s < samples; s++) x[s] = (const REAL *)l->x + (i + s) * l->in;
+    for (int64_t j = begin; j < end; j += step) {
+        const int64_t features = nn_min(step, end - j);
+        for (int f = 0; f < step; f++) weight[f] = (const REAL *)l->weight + (j + nn_min(f, features - 1)) * l->in;
+        REAL dot[DOTS];
+        dot_tile(dot, weight, x, l->in, samples);
+        for (int s = 0; s < samples; s++)
+            for (int64_t f = 0; f < features; f++)
+                y[s * l->out + j + f] = dot[f * samples + s] + (bias ? bias[j + f] : 0);
+    }
+}
+
 NN_DEFINE_KERNEL(linear_forward_dot) {
     const nn_linear_args *l = args;
-    const REAL *bias = l->bias;
-    REAL *y = l->y;
-    for (int64_t j = begin; j < end; j += DOT_FEATURES) {
-        const REAL *weight[DOT_FEATURES], *x[DOT_SAMPLES];
-        const int64_t features = nn_min(DOT_FEATURES, end - j);
-        for (int f = 0; f < DOT_FEATURES; f++)
-            weight[f] = (const REAL *)l->weight + (j + nn_min(f, features - 1)) * l->in;
-        for (int64_t i = 0; i < l->n; i += DOT_SAMPLES) {
-            const int64_t samples = nn_min(DOT_SAMPLES, l->n - i);
-            for (int s = 0; s < DOT_SAMPLES; s++) x[s] = (const REAL *)l->x + (i + nn_min(s, samples - 1)) * l->in;
-            REAL dot[DOTS];
-            dot_tile(dot, weight, x, l->in);
-            for (int64_t s = 0; s < samples; s++)
-                for (int64_t f = 0; f < features; f++)
-                    y[(i + s) * l->out + j + f] = dot[f * DOT_SAMPLES + s] + (bias ? bias[j + f] : 0);
-        }
-    }
+    int64_t i = 0;
+    for (; i + 2 <= l->n; i += 2) dot_samples(l, begin, end, i, 2);
+    if (i < l->n) dot_samples(l, begin, end, i, 1);
 }

@@ -82,8 +82,8 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     if (args.n > 0 && (io->dweight || io->dbias))
         nn_parallel(nn_kernel(weight_kernel(args.n), op->dtype), &args, args.out, NN_LINEAR_WEIGHT_PIECE, op->flops);
     if (io->dx)
-        nn_parallel(nn_kernel(NN_KERNEL_linear_backward_data, op->dtype), &args, args.in, NN_LINEAR_PIECE,
-                    op->flops);
+        nn_parallel(nn_kernel(NN_KERNEL_linear_backward_data, op->dtype), &args, args.in,
+                    args.n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE, op->flops);
     return NN_OK;
 }
 
