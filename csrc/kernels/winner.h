@@ -41,9 +41,10 @@ NN_INLINE void winner_pack2(uint8_t *p, uint8_t *q, const ivec winner[2]) {
     const __m256i words = _mm256_packs_epi32((__m256i)winner[0], (__m256i)winner[1]);
     /* Packing works within halves: groups of four bytes come out as 0 2 1 3. */
     const __m128i mixed = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    const __m128i packed = _mm_shuffle_epi32(mixed, _MM_SHUFFLE(3, 1, 2, 0));
-    _mm_storel_epi64((__m128i *)p, packed);
-    _mm_storeh_pd((double *)q, _mm_castsi128_pd(packed));
+    int64_t packed[2];
+    _mm_storeu_si128((__m128i *)packed, _mm_shuffle_epi32(mixed, _MM_SHUFFLE(3, 1, 2, 0)));
+    memcpy(p, &packed[0], VL);
+    memcpy(q, &packed[1], VL);
 #else
     winner_pack(p, winner[0]);
     winner_pack(q, winner[1]);

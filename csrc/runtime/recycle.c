@@ -9,6 +9,19 @@
 
 #include "runtime.h"
 
+/* The address sanitizer is to see the exact end of every block: under it nothing is kept. */
+#if defined(__SANITIZE_ADDRESS__)
+enum { KEEPS = 0 };
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+enum { KEEPS = 0 };
+#else
+enum { KEEPS = 1 };
+#endif
+#else
+enum { KEEPS = 1 };
+#endif
+
 enum { KEPT = 16, GRAIN = 16 * 1024 };
 #define KEPT_BYTES (INT64_C(64) << 20)
 
@@ -31,7 +44,7 @@ static kept leave(int at) {
 }
 
 void *nn_block_take(int64_t *bytes) {
-#if !defined(__SANITIZE_ADDRESS__) /* which is to see the exact end of every block */
+    if (!KEEPS) return nn_alloc(*bytes);
     if (*bytes > INT64_MAX - GRAIN) return NULL;
     *bytes = (*bytes + GRAIN - 1) / GRAIN * GRAIN;
     if (!atomic_flag_test_and_set_explicit(&in_use, memory_order_acquire)) {
@@ -47,20 +60,16 @@ void *nn_block_take(int64_t *bytes) {
             return k.block;
         }
     }
-#endif
     return nn_alloc(*bytes);
 }
 
 void nn_block_give(void *block, int64_t bytes) {
-#if !defined(__SANITIZE_ADDRESS__)
-    if (block && bytes <= KEPT_BYTES && !atomic_flag_test_and_set_explicit(&in_use, memory_order_acquire)) {
+    if (KEEPS && block && bytes <= KEPT_BYTES && !atomic_flag_test_and_set_explicit(&in_use, memory_order_acquire)) {
         while (shelf_count == KEPT || (shelf_count > 0 && shelf_bytes > KEPT_BYTES - bytes)) nn_free(leave(0).block);
         shelf[shelf_count++] = (kept){block, bytes};
         shelf_bytes += bytes;
         block = NULL;
         atomic_flag_clear_explicit(&in_use, memory_order_release);
     }
-#endif
-    (void)bytes;
     nn_free(block);
 }
