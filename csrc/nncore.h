@@ -24,6 +24,13 @@
 extern "C" {
 #endif
 
+/* Seen from outside of the library that the engine becomes part of, by threadpoolctl for one. */
+#if defined(__GNUC__)
+#define NN_EXPORT __attribute__((visibility("default")))
+#else
+#define NN_EXPORT
+#endif
+
 /* ---- status ------------------------------------------------------------------------------------------ */
 
 typedef enum nn_status {
@@ -240,7 +247,7 @@ int nn_kernel_count(void);
 const char *nn_kernel_name(int kernel);
 
 enum { NN_THREADS_MAX = 1024 };
-int nn_threads_get(void);
+NN_EXPORT int nn_threads_get(void);
 nn_status nn_threads_set(int threads, nn_error *error); /* 0: the default of this process */
 int nn_threads_default(void);                           /* from affinity and cgroup quota */
 /*

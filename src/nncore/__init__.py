@@ -1,6 +1,6 @@
 """nncore: trains and runs small neural networks on a CPU."""
 
-from nncore import data, io, nn, optim
+from nncore import data, interop, io, nn, optim
 from nncore._core.config import get_num_threads, set_num_threads, show_config
 from nncore.compiler import Step, compile
 from nncore.nn.recording import no_record, recording
@@ -17,6 +17,7 @@ __all__ = [
     "compile",
     "data",
     "get_num_threads",
+    "interop",
     "io",
     "nn",
     "no_record",

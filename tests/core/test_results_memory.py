@@ -52,5 +52,5 @@ def test_a_view_keeps_its_memory(product):
 def test_results_are_aligned_writeable_arrays(product):
     result = product()
     assert type(result) is np.ndarray
-    assert result.flags.c_contiguous and result.flags.writeable and result.flags.aligned
+    assert result.flags.carray
     assert address(result) % 64 == 0
