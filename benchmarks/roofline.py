@@ -2,15 +2,14 @@
 
 For a case bound by memory that is a copy of as many bytes, in cache or (cold cases) out of it. For
 a case bound by arithmetic it is the same number of fused multiply-adds on registers, which only the
-engine can run: `nncore.benchmarking.run_fma(flops)`; it executes at least that many float32
-operations on each of its threads and returns how many it executed in all. Where that is missing
-the table says n/a: a large matrix product would be a contestant, not a roof.
+engine can run: its `run_fma(flops)` executes at least that many float32 operations on each of its
+threads, by the instruction set in use, and returns how many it executed in all. Where the engine is
+missing the table says n/a: a large matrix product would be a contestant, not a roof.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.case import Arrays, Case, aligned_copy
@@ -60,20 +59,16 @@ class _Roof:
         return Runner(run, dict, times=times)
 
     def _arithmetic(self, case: Case) -> Runner | None:
-        run_fma = _engine_fma()
-        if run_fma is None or case.flops <= 0:
+        try:
+            engine = importlib.import_module("nncore._core.engine")
+        except ImportError:
             return None
+        if case.flops <= 0:
+            return None
+        engine.threads_set(self._threads)
         wanted = max(case.flops, LEAST_FLOPS) / self._threads
-        done = run_fma(wanted)
-        return Runner(lambda: run_fma(wanted), dict, times=done / case.flops)
-
-
-def _engine_fma() -> Callable[[float], float] | None:
-    try:
-        engine = importlib.import_module("nncore.benchmarking")
-    except ImportError:
-        return None
-    return getattr(engine, "run_fma", None)
+        done = engine.run_fma(wanted)
+        return Runner(lambda: engine.run_fma(wanted), dict, times=done / case.flops)
 
 
 def open_contestant(_variant: str, threads: int) -> _Roof:

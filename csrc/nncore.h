@@ -260,6 +260,12 @@ int64_t nn_threads_threshold_get(void);
 /* Pieces run by workers other than the caller since the process started: lets a test see the pool at work. */
 int64_t nn_threads_pieces_by_workers(void);
 
+/*
+ * For benchmarks: runs at least so many float32 operations (a multiply-add is two) on each thread, on registers
+ * alone, by the active kernels; returns how many in all.
+ */
+double nn_probe_fma(double flops);
+
 const char *nn_compiler(void);
 
 #ifdef __cplusplus

@@ -10,16 +10,33 @@
 
 #include "random.h"
 
-void nn_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
-    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+/*
+ * `count` blocks side by side, counters in, words out: the products of one wait for each other, those of several
+ * fill the gaps.
+ */
+enum { LANES = 16 };
+typedef struct lanes {
+    uint32_t word[4][LANES];
+} lanes;
+
+static inline void philox(lanes *blocks, int count, const uint32_t key[2]) {
+    uint32_t *c0 = blocks->word[0], *c1 = blocks->word[1], *c2 = blocks->word[2], *c3 = blocks->word[3];
     uint32_t k0 = key[0], k1 = key[1];
     for (int round = 0; round < 10; round++) {
-        const uint64_t p0 = (uint64_t)c0 * 0xD2511F53u, p1 = (uint64_t)c2 * 0xCD9E8D57u;
-        const uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c0 = n0, c1 = (uint32_t)p1, c2 = n2, c3 = (uint32_t)p0;
+        for (int i = 0; i < count; i++) {
+            const uint64_t p0 = (uint64_t)c0[i] * 0xD2511F53u, p1 = (uint64_t)c2[i] * 0xCD9E8D57u;
+            const uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1[i] ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3[i] ^ k1;
+            c0[i] = n0, c1[i] = (uint32_t)p1, c2[i] = n2, c3[i] = (uint32_t)p0;
+        }
         k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
     }
-    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+void nn_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+    lanes one;
+    for (int w = 0; w < 4; w++) one.word[w][0] = counter[w];
+    philox(&one, 1, key);
+    for (int w = 0; w < 4; w++) out[w] = one.word[w][0];
 }
 
 /* ---- streams ----------------------------------------------------------------------------------------- */
@@ -55,6 +72,24 @@ static uint64_t element(const nn_stream *stream, int64_t i) {
 /* In [0, 1), 53 bits. */
 static double unit(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
 
+enum { CHUNK = 2 * LANES }; /* elements of LANES blocks */
+
+/* Elements first, first + 1, ... (first is even) as numbers in [0, 1). */
+static void units(const nn_stream *stream, int64_t first, double out[CHUNK]) {
+    lanes blocks;
+    for (int i = 0; i < LANES; i++) {
+        const uint64_t number = (uint64_t)first / 2 + (uint64_t)i;
+        blocks.word[0][i] = (uint32_t)number;
+        blocks.word[1][i] = (uint32_t)(number >> 32);
+        blocks.word[2][i] = stream->nonce[0];
+        blocks.word[3][i] = stream->nonce[1];
+    }
+    philox(&blocks, LANES, stream->key);
+    for (int i = 0; i < LANES; i++)
+        for (int half = 0; half < 2; half++)
+            out[2 * i + half] = unit((uint64_t)blocks.word[2 * half + 1][i] << 32 | blocks.word[2 * half][i]);
+}
+
 /* ---- distributions ----------------------------------------------------------------------------------- */
 
 /*
@@ -62,13 +97,20 @@ static double unit(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
  * float64 one does; a sum that rounds up to high becomes the number below it.
  */
 void nn_stream_uniform(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double low, double high) {
-    for (int64_t i = 0; i < count; i++) {
-        const double value = low + (high - low) * unit(element(stream, i));
+    double u[CHUNK];
+    const float narrow_low = (float)low, narrow_high = (float)high;
+    const float narrow_top = narrow_high > narrow_low ? nextafterf(narrow_high, narrow_low) : narrow_high;
+    const double top = high > low ? nextafter(high, low) : high;
+    for (int64_t first = 0; first < count; first += CHUNK) {
+        const int64_t some = count - first < CHUNK ? count - first : CHUNK;
+        units(stream, first, u);
+        for (int64_t i = 0; i < some; i++) u[i] = low + (high - low) * u[i];
         if (dtype == NN_FLOAT32) {
-            const float narrow = (float)value, top = (float)high;
-            ((float *)out)[i] = narrow >= top && top > (float)low ? nextafterf(top, (float)low) : narrow;
+            float *to = (float *)out + first;
+            for (int64_t i = 0; i < some; i++) to[i] = (float)u[i] >= narrow_high ? narrow_top : (float)u[i];
         } else {
-            ((double *)out)[i] = value >= high && high > low ? nextafter(high, low) : value;
+            double *to = (double *)out + first;
+            for (int64_t i = 0; i < some; i++) to[i] = u[i] >= high ? top : u[i];
         }
     }
 }
@@ -76,10 +118,12 @@ void nn_stream_uniform(const nn_stream *stream, nn_dtype dtype, void *out, int64
 /* Box and Muller (1958); element i takes block i for its two uniforms, and only the cosine. */
 void nn_stream_normal(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double mean, double std) {
     const double two_pi = 6.283185307179586;
+    double u[CHUNK];
     for (int64_t i = 0; i < count; i++) {
-        /* 1 - u is in (0, 1]: its logarithm is finite. */
-        const double radius = sqrt(-2 * log(1 - unit(element(stream, 2 * i))));
-        const double value = mean + std * radius * cos(two_pi * unit(element(stream, 2 * i + 1)));
+        const double *pair = u + 2 * (i % LANES);
+        if (i % LANES == 0) units(stream, 2 * i, u);
+        const double radius = sqrt(-2 * log(1 - pair[0])); /* 1 - u is in (0, 1]: its logarithm is finite */
+        const double value = mean + std * radius * cos(two_pi * pair[1]);
         if (dtype == NN_FLOAT32) ((float *)out)[i] = (float)value;
         else ((double *)out)[i] = value;
     }

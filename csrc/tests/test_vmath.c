@@ -68,7 +68,7 @@ static nn_kernel_fn *const units[NN_ISAS][NN_DTYPES][COUNT] = {
 #endif
 };
 
-static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 2.5, 1.5}, {1.5, 1.5, 2.5, 3.0, 1.5}};
+static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 3.0, 1.5}, {1.5, 1.5, 2.5, 3.0, 1.5}};
 
 /* Functions of x and of -x in double, from one exponential and one logarithm: a sweep takes 2^31 of these. */
 static void right_floats(double right[2][COUNT], double x) {

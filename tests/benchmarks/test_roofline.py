@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import roofline
 from benchmarks.cases import find
+from nncore._core import engine
 
 
 def build(family: str, name: str, threads: int = 1, **changes: object):
@@ -30,7 +31,7 @@ def test_a_cold_copy_is_not() -> None:
 
 
 def test_arithmetic_is_not_measured_without_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "nncore.benchmarking", None)
+    monkeypatch.setitem(sys.modules, "nncore._core.engine", None)
     assert build("linear", "7x33x19 forward") is None
 
 
@@ -41,11 +42,29 @@ def test_the_engine_s_multiply_adds_are_scaled_to_the_case(monkeypatch: pytest.M
         asked.append(flops)
         return 2 * flops  # two threads
 
-    engine = types.ModuleType("nncore.benchmarking")
-    engine.run_fma = run_fma  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "nncore.benchmarking", engine)
+    module = types.ModuleType("nncore._core.engine")
+    module.run_fma = run_fma  # type: ignore[attr-defined]
+    module.threads_set = asked.append  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "nncore._core.engine", module)
     runner = build("linear", "7x33x19 forward", threads=2)
     flops = find("linear", "7x33x19 forward").flops
     assert runner.times == pytest.approx(roofline.LEAST_FLOPS / flops)
     runner.run()
-    assert asked == [roofline.LEAST_FLOPS / 2] * 2
+    assert asked == [2, roofline.LEAST_FLOPS / 2, roofline.LEAST_FLOPS / 2]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_engine_executes_what_was_asked_for(threads: int) -> None:
+    before = engine.threads_get()
+    try:
+        engine.threads_set(threads)
+        for flops in (0, 1, 1e6):
+            assert threads * flops <= engine.run_fma(flops) <= threads * (flops + 1000)
+    finally:
+        engine.threads_set(before)
+
+
+@pytest.mark.parametrize("flops", [-1, float("nan"), float("inf"), 1e14])
+def test_an_amount_that_makes_no_sense_is_refused(flops: float) -> None:
+    with pytest.raises(ValueError, match="run_fma: flops must be 0 to 1e13"):
+        engine.run_fma(flops)

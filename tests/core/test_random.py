@@ -24,6 +24,62 @@ def test_pinned():
     np.testing.assert_array_equal(values, PINNED)
 
 
+M64 = 2**64 - 1
+
+
+def mix(x):
+    """Steele, Lea, Flood (2014)."""
+    x = (x + 0x9E3779B97F4A7C15) & M64
+    x = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & M64
+    x = ((x ^ x >> 27) * 0x94D049BB133111EB) & M64
+    return x ^ x >> 31
+
+
+def units(seed, name, call, count):
+    """Elements 0 to count - 1 of a stream in [0, 1), from the definition: Philox4x32-10."""
+    low32, shift = np.uint64(2**32 - 1), np.uint64(32)
+    hashed = 0xCBF29CE484222325
+    for byte in name.encode():
+        hashed = ((hashed ^ byte) * 0x100000001B3) & M64
+    key, nonce = mix(mix(seed) ^ hashed), mix(mix(hashed) ^ call)
+    block = np.arange((count + 1) // 2, dtype=np.uint64)
+    words = [block & low32, block >> shift]
+    words += [np.full_like(block, nonce & 0xFFFFFFFF), np.full_like(block, nonce >> 32)]
+    keys = [key & 0xFFFFFFFF, key >> 32]
+    for _ in range(10):
+        first, second = words[0] * np.uint64(0xD2511F53), words[2] * np.uint64(0xCD9E8D57)
+        words = [
+            second >> shift ^ words[1] ^ np.uint64(keys[0]),
+            second & low32,
+            first >> shift ^ words[3] ^ np.uint64(keys[1]),
+            first & low32,
+        ]
+        keys = [(keys[0] + 0x9E3779B9) & 0xFFFFFFFF, (keys[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    bits = np.stack([words[1] << shift | words[0], words[3] << shift | words[2]], axis=1)
+    return (bits.ravel()[:count] >> np.uint64(11)) * 2.0**-53
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 31, 32, 33, 64, 1001])
+@pytest.mark.parametrize("key", [(0, "weight", 0), (2**64 - 1, "0.bias", 3), (7, "", 2**63)])
+def test_uniform_by_its_definition(key, count, dtype):
+    u = units(*key, count)
+    for low, high in ((0, 1), (-0.03, 0.04), (5, 5)):
+        expected = (low + (high - low) * u).astype(dtype)
+        if low < high:
+            expected = np.minimum(expected, np.nextafter(dtype(high), dtype(low)))
+        np.testing.assert_array_equal(
+            engine.stream_uniform(*key, count, dtype, low, high), expected
+        )
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 500])
+def test_normal_by_its_definition(count, dtype):
+    u = units(11, "weight", 2, 2 * count).reshape(count, 2)
+    expected = 0.5 + 2 * np.sqrt(-2 * np.log(1 - u[:, 0])) * np.cos(2 * np.pi * u[:, 1])
+    values = engine.stream_normal(11, "weight", 2, count, dtype, 0.5, 2.0)
+    np.testing.assert_allclose(values, expected, rtol=1e-6 if dtype == np.float32 else 1e-12)
+
+
 @pytest.mark.parametrize("draw", [engine.stream_uniform, engine.stream_normal])
 def test_a_shorter_array_is_the_beginning_of_a_longer(draw, dtype):
     longer = draw(1, "x", 2, 1001, dtype, 0.5, 2.0)

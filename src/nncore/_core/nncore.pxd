@@ -175,4 +175,5 @@ cdef extern from "nncore.h" nogil:
     void nn_threads_threshold_set(int64_t work)
     int64_t nn_threads_threshold_get()
     int64_t nn_threads_pieces_by_workers()
+    double nn_probe_fma(double flops) nogil
     const char *nn_compiler()

@@ -64,4 +64,14 @@ def threads_pieces_by_workers():
     return nn_threads_pieces_by_workers()
 
 
+def run_fma(double flops):
+    """For benchmarks: so many float32 multiply-adds' operations on each thread; how many in all."""
+    if not 0 <= flops <= 1e13:
+        raise ValueError(f"run_fma: flops must be 0 to 1e13, got {flops}")
+    cdef double done
+    with nogil:
+        done = nn_probe_fma(flops)
+    return done
+
+
 isa_select(os.environ.get("NNCORE_ISA"))
