@@ -56,6 +56,7 @@ cdef extern from "nncore.h" nogil:
         int64_t groups
         nn_window window
         cbool bias
+        cbool direct
         int64_t y[4]
         int64_t x_count
         int64_t y_count
@@ -172,4 +173,6 @@ cdef extern from "nncore.h" nogil:
     void nn_threads_threshold_set(int64_t work)
     int64_t nn_threads_threshold_get()
     int64_t nn_threads_pieces_by_workers()
+    void nn_winograd_set(cbool on)
+    cbool nn_winograd_get()
     const char *nn_compiler()

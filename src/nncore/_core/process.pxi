@@ -64,4 +64,12 @@ def threads_pieces_by_workers():
     return nn_threads_pieces_by_workers()
 
 
+def winograd_set(bint on):
+    nn_winograd_set(on)
+
+
+def winograd_get():
+    return nn_winograd_get()
+
+
 isa_select(os.environ.get("NNCORE_ISA"))
