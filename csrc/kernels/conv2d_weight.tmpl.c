@@ -4,7 +4,11 @@
  */
 #include "template.h"
 
+#include "conv2d_plane_weight.h"
 #include "conv2d_sum_tile.h"
 #include "conv2d_weight.h"
 
-NN_DEFINE_KERNEL(conv2d_backward_weight) { conv_sum_pieces(args, sums_table, false, begin, end); }
+NN_DEFINE_KERNEL(conv2d_backward_weight) {
+    if (conv_sums_are_planes(args)) conv_plane_sum_pieces(args, begin, end);
+    else conv_sum_pieces(args, sums_table, false, begin, end);
+}

@@ -140,6 +140,16 @@ NN_INLINE vec vlarger(vec a, vec b) {
 #endif
 }
 
+/* v, held in a register: GCC 12 may otherwise load it from memory once more for each of its uses. */
+NN_INLINE vec vkept(vec v) {
+#if defined(__SSE2__)
+    __asm__("" : "+v"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
+
 /* a * b + c, rounded once where the instruction set can. */
 NN_INLINE vec vfma(vec a, vec b, vec c) {
 #if NN_HAVE_FMA

@@ -32,11 +32,12 @@ static int64_t backward_data_count(const nn_op *op) {
     return packed_count(op, op->groups, op->channels / op->groups, op->x[1] / op->groups);
 }
 
-/* One piece's sums: those of the weight, then those of the bias. */
+/* One piece's sums: those of the weight, then those of the bias. With one channel in, every one as a vector too. */
 static int64_t partial_count(const nn_op *op) {
     const int64_t groups = is_depthwise(op) ? 1 : op->groups;
     const int64_t bias = nn_size_mul(groups, nn_conv2d_padded(op->channels / groups, op->dtype));
-    return nn_size_add(forward_count(op), bias);
+    const int64_t sums = nn_size_add(forward_count(op), bias);
+    return op->x[1] == 1 ? nn_size_add(sums, nn_size_mul(sums, 64 / nn_dtype_bytes(op->dtype))) : sums;
 }
 
 /* -1 if either is. */

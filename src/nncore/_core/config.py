@@ -73,7 +73,8 @@ def set_winograd(on: bool) -> None:
 
     It computes 3x3 convolutions in float32 with under half the multiplications, see `nn.Conv2d`.
     Layers called one by one heed it from the next call on. A compiled `Step` keeps what was set
-    when it was compiled: compile anew to change it.
+    when its memory was laid out, at its first batch or at one larger than all before: compile
+    anew to change it.
 
     Raises
     ------
