@@ -82,6 +82,7 @@ typedef struct nn_op {
     int64_t groups;    /* Conv2d; 1 otherwise */
     nn_window window;  /* Conv2d, MaxPool2d */
     bool bias;         /* Linear, Conv2d: has a bias */
+    bool direct;       /* Conv2d: direct sums only, never Winograd's algorithm */
 
     /* Set by nn_op_plan. */
     int64_t y[4];           /* logical output shape */
@@ -265,6 +266,13 @@ int64_t nn_threads_pieces_by_workers(void);
  * alone, by the active kernels; returns how many in all.
  */
 double nn_probe_fma(double flops);
+
+/*
+ * Whether Conv2d may use Winograd's algorithm (at first: yes). Who plans an operation decides by it: the bindings
+ * at every call, nn_step_create once, for as long as the step lives.
+ */
+void nn_winograd_set(bool on);
+bool nn_winograd_get(void);
 
 const char *nn_compiler(void);
 

@@ -39,6 +39,14 @@ typedef struct nn_conv2d_args {
 
     int64_t images, band, bands;       /* correlate: a piece is `images` images by `band` rows; bands an image */
     int64_t piece_images, partial_size; /* backward_weight: images a piece, elements of its sums */
+
+    /* Winograd: quads of 2x2 elements along each axis, and in a piece, whose buffers are `partial`. There the
+       rows and columns of one quad take `stretch` elements, those of a block for one position a `plane`. */
+    int64_t quads[2], piece_quads;
+    int64_t row_stretch, row_plane, column_stretch, column_plane;
 } nn_conv2d_args;
+
+/* Winograd: quads transformed at a time, a multiple of the rows of every register tile; products of a quad. */
+enum { NN_WINOGRAD_QUADS = 48, NN_WINOGRAD_POSITIONS = 16 };
 
 #endif

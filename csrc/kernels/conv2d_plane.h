@@ -95,7 +95,7 @@ static inline bool conv_is_plane(const nn_conv2d_args *c, const conv_run *w) {
 }
 
 /* Images n_begin to n_end, the rectangle h by w. */
-static void conv_plane_rectangle(const nn_conv2d_args *c, int64_t n_begin, int64_t n_end, const conv_run *h,
+static inline void conv_plane_rectangle(const nn_conv2d_args *c, int64_t n_begin, int64_t n_end, const conv_run *h,
                                  const conv_run *w) {
     const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
     const int64_t width = w->end - w->begin, dest_line = aw->dest * c->columns;

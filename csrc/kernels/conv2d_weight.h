@@ -8,20 +8,7 @@
 #ifndef NN_KERNELS_CONV2D_WEIGHT_H
 #define NN_KERNELS_CONV2D_WEIGHT_H
 
-#include "conv2d_panels.h"
-
-/* sum (rows, vecs * VL) += over all elements: x (rows) times dy (vecs * VL). */
-typedef struct conv_sum_tile {
-    REAL *sum;
-    const REAL *x;
-    int64_t x_row; /* from row to row of the tile */
-    const REAL *dy;
-    int64_t count[3], x_step[3], dy_step[3]; /* elements: outer, middle, inner */
-    int64_t last;                            /* columns of the last vector, 1 to VL */
-} conv_sum_tile;
-
-typedef void conv_sum_tile_fn(const conv_sum_tile *);
-typedef conv_sum_tile_fn *const conv_sum_table[CONV_MAX_VECS + 1][CONV_MAX_ROWS + 1];
+#include "conv2d_sums.h"
 
 /* Elements of dy in a chunk: 36 KB of three vectors each. Part of the order of summation. */
 enum { CONV_CHUNK = 12288 / VEC_BYTES };

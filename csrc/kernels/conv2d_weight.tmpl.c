@@ -1,54 +1,14 @@
 /*
  * conv2d_backward_weight: per piece of the batch, the sums of dy times the x under each tap, and those of dy.
  * begin and end count pieces.
- *
- * A tile is rows (consecutive floats of x under one kernel row) by columns (output channels), one step of the
- * product an element of dy: x is broadcast, dy is a vector.
  */
 #include "template.h"
 
+#include "conv2d_plane_weight.h"
+#include "conv2d_sum_tile.h"
 #include "conv2d_weight.h"
 
-/* acc (rows, vecs) += x (rows) times dy (vecs): one element. */
-NN_INLINE void add_product(vec acc[CONV_MAX_ROWS][CONV_MAX_VECS], const REAL *x, const REAL *dy, int rows,
-                           int vecs) {
-    vec dv[CONV_MAX_VECS];
-    NN_UNROLL(3) for (int v = 0; v < vecs; v++) dv[v] = vload(dy + v * VL);
-    NN_UNROLL(12) for (int i = 0; i < rows; i++) {
-        const vec xv = vset(x[i]);
-        NN_UNROLL(3) for (int v = 0; v < vecs; v++) acc[i][v] = vfma(xv, dv[v], acc[i][v]);
-    }
+NN_DEFINE_KERNEL(conv2d_backward_weight) {
+    if (conv_sums_are_planes(args)) conv_plane_sum_pieces(args, begin, end);
+    else conv_sum_pieces(args, sums_table, false, begin, end);
 }
-
-NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) {
-    /* A small tile takes every second element into sums of their own: one chain each would wait for itself. */
-    const bool two_chains = rows * vecs < 8;
-    vec acc[CONV_MAX_ROWS][CONV_MAX_VECS], odd[CONV_MAX_ROWS][CONV_MAX_VECS];
-    const int64_t x_step = t->x_step[2], dy_step = t->dy_step[2], count = t->count[2];
-    NN_UNROLL(12) for (int i = 0; i < rows; i++) {
-        NN_UNROLL(3) for (int v = 0; v < vecs; v++) {
-            acc[i][v] = vload(t->sum + (i * vecs + v) * VL);
-            odd[i][v] = vset(0);
-        }
-    }
-    for (int64_t outer = 0; outer < t->count[0]; outer++) {
-        for (int64_t middle = 0; middle < t->count[1]; middle++) {
-            const REAL *x = t->x + outer * t->x_step[0] + middle * t->x_step[1];
-            const REAL *dy = t->dy + outer * t->dy_step[0] + middle * t->dy_step[1];
-            int64_t k = count;
-            for (; two_chains && k >= 2; k -= 2, x += 2 * x_step, dy += 2 * dy_step) {
-                add_product(acc, x, dy, rows, vecs);
-                add_product(odd, x + x_step, dy + dy_step, rows, vecs);
-            }
-            for (; k > 0; k--, x += x_step, dy += dy_step) add_product(acc, x, dy, rows, vecs);
-        }
-    }
-    NN_UNROLL(12) for (int i = 0; i < rows; i++) {
-        NN_UNROLL(3) for (int v = 0; v < vecs; v++)
-            vstore(t->sum + (i * vecs + v) * VL, two_chains ? acc[i][v] + odd[i][v] : acc[i][v]);
-    }
-}
-
-CONV_TILES(sums, conv_sum_tile)
-
-NN_DEFINE_KERNEL(conv2d_backward_weight) { conv_sum_pieces(args, sums_table, false, begin, end); }

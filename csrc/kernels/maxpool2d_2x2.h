@@ -16,8 +16,8 @@ NN_INLINE void pool_pairs(REAL *y, uint8_t *index, const REAL *x, int64_t row, i
                           ivec *odd) {
     ivec winner[4];
     NN_UNROLL(4) for (int v = 0; v < vecs; v++, x += apart) {
-        const vec a = vkeep(vload(x)), b = vkeep(vload(x + col));
-        const vec c = vkeep(vload(x + row)), d = vkeep(vload(x + row + col));
+        const vec a = vkept(vload(x)), b = vkept(vload(x + col));
+        const vec c = vkept(vload(x + row)), d = vkept(vload(x + row + col));
         const vec upper = vmax(b, a), lower = vmax(d, c);
         *odd |= vunordered(a, b) | vunordered(c, d);
         vstore(y + v * apart, vmax(lower, upper));

@@ -59,11 +59,9 @@ typedef INT ivec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8),
 NN_INLINE vec vload(const REAL *p) { return *(const vec_at *)p; }
 NN_INLINE void vstore(REAL *p, vec v) { *(vec_at *)p = v; }
 
-/* The same value, in a register: else the compiler may read memory anew for each use. */
-NN_INLINE vec vkeep(vec v) {
-#if defined(__SSE2__) && !defined(__AVX512F__)
-    __asm__("" : "+x"(v));
-#elif defined(__AVX512F__)
+/* v, held in a register: GCC 12 may otherwise load it from memory once more for each of its uses. */
+NN_INLINE vec vkept(vec v) {
+#if defined(__SSE2__)
     __asm__("" : "+v"(v));
 #elif defined(__aarch64__)
     __asm__("" : "+w"(v));

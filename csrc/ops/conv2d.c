@@ -8,23 +8,16 @@
  *
  * The kernels read weights packed in workspace, at the start of every run: they are few, and may have changed.
  */
-#include "../kernels/conv2d.h"
+#include "conv2d.h"
 
 #include "../runtime/runtime.h"
-#include "op.h"
-
-/* Lanes of the widest vector: a bound on what any instruction set rounds columns up to. */
-static int64_t padded_columns(int64_t columns, nn_dtype dtype) {
-    const int64_t lanes = 64 / nn_dtype_bytes(dtype);
-    return nn_size_mul(nn_size_add(columns, lanes - 1) / lanes, lanes);
-}
 
 /* One channel in, one out per group: vectors run along the channels. */
 static bool is_depthwise(const nn_op *op) { return op->groups == op->x[1] && op->channels == op->x[1]; }
 
 /* Elements of the packed weight (or of its gradient), columns in groups. */
 static int64_t packed_count(const nn_op *op, int64_t groups, int64_t rows, int64_t columns) {
-    const int64_t sizes[] = {groups, rows, padded_columns(columns, op->dtype), op->window.kernel[0],
+    const int64_t sizes[] = {groups, rows, nn_conv2d_padded(columns, op->dtype), op->window.kernel[0],
                              op->window.kernel[1]};
     return nn_size_product(sizes, 5);
 }
@@ -39,20 +32,32 @@ static int64_t backward_data_count(const nn_op *op) {
     return packed_count(op, op->groups, op->channels / op->groups, op->x[1] / op->groups);
 }
 
-/* One piece's sums: those of the weight, then those of the bias. */
+/* One piece's sums: those of the weight, then those of the bias. With one channel in, every one as a vector too. */
 static int64_t partial_count(const nn_op *op) {
     const int64_t groups = is_depthwise(op) ? 1 : op->groups;
-    const int64_t bias = nn_size_mul(groups, padded_columns(op->channels / groups, op->dtype));
-    return nn_size_add(forward_count(op), bias);
+    const int64_t bias = nn_size_mul(groups, nn_conv2d_padded(op->channels / groups, op->dtype));
+    const int64_t sums = nn_size_add(forward_count(op), bias);
+    return op->x[1] == 1 ? nn_size_add(sums, nn_size_mul(sums, 64 / nn_dtype_bytes(op->dtype))) : sums;
 }
 
-/* Pieces of the batch that keep sums of their own: as many as threads may use, within 32 MB (one at least). */
-static int64_t weight_pieces(const nn_op *op, int64_t partial_bytes) {
-    const int64_t most_bytes = INT64_C(32) << 20, most_pieces = 8;
-    int64_t pieces = most_bytes / partial_bytes;
-    if (pieces > most_pieces) pieces = most_pieces;
-    if (pieces > op->x[0]) pieces = op->x[0];
-    return pieces < 1 ? 1 : pieces;
+/* -1 if either is. */
+static int64_t larger(int64_t a, int64_t b) { return a < 0 || b < 0 ? -1 : a > b ? a : b; }
+
+static int64_t forward_bytes(const nn_op *op) {
+    const int64_t direct = nn_size_mul(forward_count(op), nn_dtype_bytes(op->dtype));
+    if (!nn_conv2d_is_winograd(op, NN_CONV2D_FORWARD)) return direct;
+    return larger(direct, nn_conv2d_winograd_bytes(op, op->x[1], op->channels));
+}
+
+/* The two halves of backward run one after the other in the same workspace. */
+static int64_t backward_bytes(const nn_op *op) {
+    const int64_t data = nn_size_mul(backward_data_count(op), nn_dtype_bytes(op->dtype));
+    const int64_t piece = nn_size_mul(partial_count(op), nn_dtype_bytes(op->dtype));
+    int64_t most = piece < 0 ? -1 : larger(data, nn_size_mul(nn_conv2d_weight_pieces(op, piece), piece));
+    if (nn_conv2d_is_winograd(op, NN_CONV2D_DATA))
+        most = larger(most, nn_conv2d_winograd_bytes(op, op->channels, op->x[1]));
+    if (nn_conv2d_is_winograd(op, NN_CONV2D_WEIGHT)) most = larger(most, nn_conv2d_winograd_gradient_bytes(op));
+    return most;
 }
 
 static nn_status plan(nn_op *op, nn_error *error) {
@@ -70,18 +75,16 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->x_count = nn_size_product(op->x, 4);
     op->y_count = nn_size_product(op->y, 4);
 
-    const int64_t bytes = nn_dtype_bytes(op->dtype);
     const int64_t per_output[] = {op->y_count, in / groups, op->window.kernel[0], op->window.kernel[1], 2};
     op->flops = nn_size_product(per_output, 5);
-    op->forward_bytes = nn_size_mul(forward_count(op), bytes);
-    const int64_t data_bytes = nn_size_mul(backward_data_count(op), bytes);
-    const int64_t partial_bytes = nn_size_mul(partial_count(op), bytes);
-    if (op->x_count < 0 || op->y_count < 0 || op->flops < 0 || op->forward_bytes < 0 || data_bytes < 0 ||
-        partial_bytes < 0)
+    if (op->x_count < 0 || op->y_count < 0 || op->flops < 0)
         return nn_fail(error, NN_MEMORY_ERROR, "x", -1, n, "small enough to count in", INT64_MAX);
-    /* The two halves of backward run one after the other in the same workspace. */
-    const int64_t pieces_bytes = weight_pieces(op, partial_bytes) * partial_bytes;
-    op->backward_bytes = pieces_bytes > data_bytes ? pieces_bytes : data_bytes;
+    /* With Winograd's or without, whichever is more: a compiled step runs a smaller batch, for which the other
+       way may be chosen, in the same workspace. */
+    op->forward_bytes = forward_bytes(op);
+    op->backward_bytes = backward_bytes(op);
+    if (op->forward_bytes < 0 || op->backward_bytes < 0)
+        return nn_fail(error, NN_MEMORY_ERROR, "x", -1, n, "small enough to count in", INT64_MAX);
     op->needs = NN_NEEDS_X;
     return NN_OK;
 }
@@ -175,7 +178,8 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
                            .packed = io->work, .n = op->x[0],
                            .axis = {forward_axis(op, 0), forward_axis(op, 1)}};
     set_weight(&args, op, true);
-    correlate(op, &args, op->flops);
+    if (nn_conv2d_is_winograd(op, NN_CONV2D_FORWARD)) nn_conv2d_winograd(op, &args);
+    else correlate(op, &args, op->flops);
     return NN_OK;
 }
 
@@ -183,6 +187,11 @@ static void backward_data(const nn_op *op, const nn_io *io) {
     nn_conv2d_args args = {.dest = io->dx, .source = io->dy, .weight = io->weight, .packed = io->work,
                            .n = op->x[0]};
     set_weight(&args, op, false);
+    if (nn_conv2d_is_winograd(op, NN_CONV2D_DATA)) {
+        for (int axis = 0; axis < 2; axis++) args.axis[axis] = backward_axis(op, axis, 0);
+        nn_conv2d_winograd(op, &args);
+        return;
+    }
     int64_t phases[2];
     for (int axis = 0; axis < 2; axis++) {
         phases[axis] = op->window.stride[axis];
@@ -202,8 +211,12 @@ static void backward_weight(const nn_op *op, const nn_io *io) {
                            .partial = io->work, .n = op->x[0], .partial_size = partial_count(op),
                            .axis = {forward_axis(op, 0), forward_axis(op, 1)}};
     set_weight(&args, op, true);
+    if (nn_conv2d_is_winograd(op, NN_CONV2D_WEIGHT)) {
+        nn_conv2d_winograd_gradient(op, &args);
+        return;
+    }
     const int64_t partial_bytes = args.partial_size * nn_dtype_bytes(op->dtype);
-    const int64_t most = weight_pieces(op, partial_bytes);
+    const int64_t most = nn_conv2d_weight_pieces(op, partial_bytes);
     args.piece_images = (args.n + most - 1) / most;
     const int64_t pieces = (args.n + args.piece_images - 1) / args.piece_images;
     nn_parallel(nn_kernel(is_depthwise(op) ? NN_KERNEL_conv2d_depthwise_weight : NN_KERNEL_conv2d_backward_weight,

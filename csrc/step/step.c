@@ -84,6 +84,9 @@ nn_status nn_step_create(nn_step **out, const nn_node *nodes, int64_t count, int
     } else {
         for (int64_t i = 0; i < count; i++)
             step->nodes[i] = (step_node){.given = nodes[i], .loss = nn_step_is_loss(nodes[i].op.kind)};
+        /* Kept with the nodes: another batch size plans them anew, into an arena made for this choice. */
+        if (!nn_winograd_get())
+            for (int64_t i = 0; i < count; i++) step->nodes[i].given.op.direct = true;
         status = plan_all(step, step->capacity, node, error);
         if (status == NN_OK) status = check_chain(step, node, error);
         if (status == NN_OK) {

@@ -1,7 +1,13 @@
 """nncore: trains and runs small neural networks on a CPU."""
 
 from nncore import data, interop, io, nn, optim
-from nncore._core.config import get_num_threads, set_num_threads, show_config
+from nncore._core.config import (
+    get_num_threads,
+    get_winograd,
+    set_num_threads,
+    set_winograd,
+    show_config,
+)
 from nncore.compiler import Step, compile
 from nncore.nn.recording import no_record, recording
 from nncore.training import Evaluation, History, Trainer
@@ -17,6 +23,7 @@ __all__ = [
     "compile",
     "data",
     "get_num_threads",
+    "get_winograd",
     "interop",
     "io",
     "nn",
@@ -24,5 +31,6 @@ __all__ = [
     "optim",
     "recording",
     "set_num_threads",
+    "set_winograd",
     "show_config",
 ]

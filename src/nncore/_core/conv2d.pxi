@@ -51,6 +51,7 @@ cdef int _plan_conv2d(nn_op *op, ndarray x, ndarray weight, bint bias, object st
     _window_pair(op.window.padding, padding, "padding", layer)
     _window_pair(op.window.dilation, dilation, "dilation", layer)
     op.bias = bias
+    op.direct = not nn_winograd_get()
     if groups > 0 and x.shape[1] != weight.shape[1] * groups:
         raise ValueError(
             f"{layer}: x has {x.shape[1]} channels, weight expects {weight.shape[1] * groups}"

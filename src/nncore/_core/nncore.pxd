@@ -56,6 +56,7 @@ cdef extern from "nncore.h" nogil:
         int64_t groups
         nn_window window
         cbool bias
+        cbool direct
         int64_t y[4]
         int64_t x_count
         int64_t y_count
@@ -176,4 +177,6 @@ cdef extern from "nncore.h" nogil:
     int64_t nn_threads_threshold_get()
     int64_t nn_threads_pieces_by_workers()
     double nn_probe_fma(double flops) nogil
+    void nn_winograd_set(cbool on)
+    cbool nn_winograd_get()
     const char *nn_compiler()

@@ -73,5 +73,12 @@ def run_fma(double flops):
         done = nn_probe_fma(flops)
     return done
 
+def winograd_set(bint on):
+    nn_winograd_set(on)
+
+
+def winograd_get():
+    return nn_winograd_get()
+
 
 isa_select(os.environ.get("NNCORE_ISA"))

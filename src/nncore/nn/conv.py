@@ -56,6 +56,17 @@ class Conv2d(Module):
     -----
     Shapes: x (N, C, H, W) or (C, H, W); y (N, O, H', W') or (O, H', W') with
     H' = floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1, and W' so.
+
+    3x3 convolutions in float32 with stride, dilation and groups 1 and 12 channels or more on both
+    sides are computed by Winograd's algorithm F(2x2, 3x3) [1]_, unless the images are so few and
+    small that the direct sum is faster: 16 multiplications for each 2x2 outputs instead of 36.
+    The largest error of y, dx and the gradients, against float64 and relative to the array's
+    largest magnitude, is within 1e-6 for up to 128 channels of normally distributed data
+    (measured: 2e-7 to 7e-7; the direct sum 3e-7 to 2e-6, for its sums are longer). An infinity or
+    NaN in x reaches outputs up to 2 further than by the formula, as NaN. With
+    `nncore.set_winograd(False)` everything is summed directly, as float64 always is.
+
+    .. [1] A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2016.
     """
 
     def __init__(

@@ -1,0 +1,134 @@
+/*
+ * conv2d_winograd: what conv2d_correlate computes, dest (n, h, w, columns) = bias + source (n, h, w, rows) *
+ * weight, for 3x3 taps one apart, by Winograd's F(2x2, 3x3). begin and end count pieces of piece_quads quads.
+ *
+ * A piece goes in blocks of QUADS quads: their patches are transformed, each position's products are a matrix
+ * product on register tiles, and the quads are transformed back. What lies between stays in the cache.
+ */
+#include "template.h"
+
+#include "conv2d_winograd.h"
+
+/* ---- the products of one position --------------------------------------------------------------------- */
+
+/* c (rows, vecs * VL) = start + a (rows, k) b (k, vecs * VL), `count` times, one below the other. */
+typedef struct product_tile {
+    REAL *c;
+    int64_t c_row;
+    const REAL *a;
+    int64_t a_row;
+    const REAL *b;
+    const REAL *start; /* vecs * VL start values, NULL: zero */
+    int64_t k, count;
+} product_tile;
+
+typedef void product_tile_fn(const product_tile *);
+
+NN_INLINE void product(const product_tile *t, int rows, int vecs) {
+    const int64_t a_row = t->a_row, c_row = t->c_row, k_end = t->k;
+    const REAL *a = t->a;
+    REAL *c = t->c;
+    for (int64_t n = 0; n < t->count; n++, a += rows * a_row, c += rows * c_row) {
+        vec acc[CONV_MAX_ROWS][CONV_MAX_VECS];
+        _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) {
+            const vec start = t->start ? vload(t->start + v * VL) : vset(0);
+            _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) acc[i][v] = start;
+        }
+        const REAL *b = t->b, *ak = a;
+        for (int64_t k = 0; k < k_end; k++, ak++, b += vecs * VL) {
+            vec bv[CONV_MAX_VECS];
+            _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) bv[v] = vload(b + v * VL);
+            _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
+                const vec av = vset(ak[i * a_row]);
+                _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) acc[i][v] = vfma(av, bv[v], acc[i][v]);
+            }
+        }
+        _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
+            _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) vstore(c + i * c_row + v * VL, acc[i][v]);
+        }
+    }
+}
+
+CONV_TILES(product, product_tile)
+
+/* products (count, columns) of one position; `bias` or NULL is where its sums start. */
+static void multiply_position(const nn_conv2d_args *c, REAL *products, const REAL *patches, const REAL *weight,
+                              const REAL *bias, int64_t count) {
+    int vecs;
+    for (int64_t column = 0; column < c->columns; column += vecs * VL) {
+        vecs = conv_panel_vecs(c->columns - column);
+        REAL start[CONV_MAX_VECS * VL] = {0};
+        if (bias) memcpy(start, bias + column, (size_t)nn_min(vecs * VL, c->columns - column) * sizeof(REAL));
+        const int64_t most = conv_tile_rows(vecs), whole = count / most;
+        product_tile t = {
+            .c = products + column, .c_row = c->column_stretch, .a = patches, .a_row = c->row_stretch,
+            .b = weight + column * c->rows, .start = bias ? start : NULL, .k = c->rows, .count = whole,
+        };
+        if (whole) product_table[vecs][most](&t);
+        t.c += whole * most * t.c_row;
+        t.a += whole * most * t.a_row;
+        t.count = 1;
+        if (count % most) product_table[vecs][count % most](&t);
+    }
+}
+
+/* ---- back to elements --------------------------------------------------------------------------------- */
+
+/* The quad at dest, of which the first h by w elements exist. */
+NN_INLINE void transform_quad_lanes(REAL *dest, int64_t line, int64_t element, const REAL *products, int64_t plane,
+                                    int64_t h, int64_t w, int64_t lanes) {
+    vec s[2][4];
+    _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
+        vec m[4];
+        _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) m[i] = vload(products + (4 * i + j) * plane);
+        s[0][j] = quad_row(0, m[0], m[1], m[2], m[3]);
+        s[1][j] = quad_row(1, m[0], m[1], m[2], m[3]);
+    }
+    _Pragma("GCC unroll 2") for (int i = 0; i < 2; i++) {
+        _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
+            if (i < h && j < w)
+                store_lanes(dest + i * line + j * element, quad_row(j, s[i][0], s[i][1], s[i][2], s[i][3]), lanes);
+    }
+}
+
+static void transform_quads(const nn_conv2d_args *c, const REAL *products, quad_place place, int64_t count) {
+    const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
+    const int64_t channels = c->columns, line = aw->dest * channels, plane = c->column_plane;
+    for (int64_t q = 0; q < count; q++, next_quad(c, &place), products += c->column_stretch) {
+        const int64_t h = ah->dest - 2 * place.i, w = aw->dest - 2 * place.j;
+        REAL *dest = (REAL *)c->dest + (place.n * ah->dest + 2 * place.i) * line + 2 * place.j * channels;
+        int64_t k = 0;
+        if (h >= 2 && w >= 2)
+            for (; k + VL <= channels; k += VL)
+                transform_quad_lanes(dest + k, line, channels, products + k, plane, 2, 2, VL);
+        else
+            for (; k + VL <= channels; k += VL)
+                transform_quad_lanes(dest + k, line, channels, products + k, plane, h, w, VL);
+        if (k < channels)
+            transform_quad_lanes(dest + k, line, channels, products + k, plane, h, w, channels - k);
+    }
+}
+
+/* ---- the kernel --------------------------------------------------------------------------------------- */
+
+NN_DEFINE_KERNEL(conv2d_winograd) {
+    const nn_conv2d_args *c = args;
+    const int64_t quads = c->n * c->quads[0] * c->quads[1];
+    const int64_t weight_position = c->rows * conv_vecs(c->columns) * VL;
+    for (int64_t piece = begin; piece < end; piece++) {
+        REAL *patches = (REAL *)c->partial + piece * c->partial_size;
+        REAL *products = patches + POSITIONS * c->row_plane, *patch = products + POSITIONS * c->column_plane;
+        const int64_t last = nn_min(quads, (piece + 1) * c->piece_quads);
+        for (int64_t quad = piece * c->piece_quads; quad < last; quad += QUADS) {
+            const int64_t count = nn_min(QUADS, last - quad);
+            const quad_place place = place_of_quad(c, quad);
+            transform_patches(c, patches, patch, place, count);
+            for (int p = 0; p < POSITIONS; p++) {
+                /* Position 5, row 1 and column 1 of A, is added to all four elements: the bias goes in there. */
+                multiply_position(c, products + p * c->column_plane, patches + p * c->row_plane,
+                                  (const REAL *)c->packed + p * weight_position, p == 5 ? c->bias : NULL, count);
+            }
+            transform_quads(c, products, place, count);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+/*
+ * conv2d_winograd_weight: what conv2d_backward_weight computes, the weight's gradient and that of the bias, by
+ * Winograd's F(2x2, 3x3): per piece of piece_quads quads, sums over quads of (A dy A^T) times (B^T x B).
+ *
+ *     partial [piece]: sums [position][panel of columns][row][column of the panel], sums of dy [column], and
+ *                      the buffers of a block: patches, quads, one patch
+ */
+#include "template.h"
+
+#include "conv2d_sum_tile.h"
+#include "conv2d_winograd.h"
+
+/* ---- dy ----------------------------------------------------------------------------------------------- */
+
+/* Position p of the quad at dy, of which the first h by w elements exist, at out + p * plane. */
+NN_INLINE void transform_dy_lanes(REAL *out, int64_t plane, const REAL *dy, int64_t line, int64_t element, int64_t h,
+                                  int64_t w, int64_t lanes) {
+    vec e[2][2];
+    _Pragma("GCC unroll 2") for (int i = 0; i < 2; i++) {
+        _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
+            e[i][j] = i < h && j < w ? load_lanes(dy + i * line + j * element, lanes) : vset(0);
+    }
+    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
+        const vec t0 = quad_back_row(i, e[0][0], e[1][0]), t1 = quad_back_row(i, e[0][1], e[1][1]);
+        _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++)
+            vstore(out + (4 * i + j) * plane, quad_back_row(j, t0, t1));
+    }
+}
+
+/* out (positions, count, column_stretch) = `count` quads of dy. */
+static void transform_dy(const nn_conv2d_args *c, REAL *out, quad_place place, int64_t count) {
+    const int64_t height = c->axis[0].count, width = c->axis[1].count, plane = c->column_plane;
+    const int64_t channels = c->columns, line = width * channels;
+    for (int64_t q = 0; q < count; q++, next_quad(c, &place), out += c->column_stretch) {
+        const int64_t h = height - 2 * place.i, w = width - 2 * place.j;
+        const REAL *dy = (const REAL *)c->dy + (place.n * height + 2 * place.i) * line + 2 * place.j * channels;
+        int64_t k = 0;
+        if (h >= 2 && w >= 2)
+            for (; k + VL <= channels; k += VL)
+                transform_dy_lanes(out + k, plane, dy + k, line, channels, 2, 2, VL);
+        else
+            for (; k + VL <= channels; k += VL)
+                transform_dy_lanes(out + k, plane, dy + k, line, channels, h, w, VL);
+        if (k < channels) transform_dy_lanes(out + k, plane, dy + k, line, channels, h, w, channels - k);
+    }
+}
+
+/* ---- sums --------------------------------------------------------------------------------------------- */
+
+/* sums (rows, columns) of one position += patches^T (rows, count) quads (count, columns). */
+static void add_position(const nn_conv2d_args *c, REAL *sums, const REAL *patches, const REAL *quads, int64_t count) {
+    int vecs;
+    for (int64_t column = 0; column < c->columns; column += vecs * VL) {
+        vecs = conv_panel_vecs(c->columns - column);
+        conv_sum_tile t = {
+            .sum = sums + column * c->rows, .x = patches, .x_row = 1, .dy = quads + column,
+            .count = {1, 1, count}, .x_step = {0, 0, c->row_stretch}, .dy_step = {0, 0, c->column_stretch},
+            .last = VL,
+        };
+        const conv_cut cut = conv_cut_evenly(c->rows, conv_tile_rows(vecs));
+        for (int64_t i = 0; i < cut.tiles; i++) {
+            const int64_t rows = cut.rows + (i < cut.longer);
+            sums_table[vecs][rows](&t);
+            t.x += rows;
+            t.sum += rows * vecs * VL;
+        }
+    }
+}
+
+NN_DEFINE_KERNEL(conv2d_winograd_weight) {
+    const nn_conv2d_args *c = args;
+    const int64_t last_quad = c->n * c->quads[0] * c->quads[1], padded = conv_vecs(c->columns) * VL;
+    const int64_t position = c->rows * padded;
+    for (int64_t piece = begin; piece < end; piece++) {
+        REAL *sums = (REAL *)c->partial + piece * c->partial_size, *dy_sums = sums + POSITIONS * position;
+        REAL *patches = dy_sums + padded, *quads = patches + POSITIONS * c->row_plane;
+        REAL *patch = quads + POSITIONS * c->column_plane;
+        for (REAL *sum = sums; sum < patches; sum += VL) vstore(sum, vset(0));
+        const int64_t last = nn_min(last_quad, (piece + 1) * c->piece_quads);
+        for (int64_t quad = piece * c->piece_quads; quad < last; quad += QUADS) {
+            const int64_t count = nn_min(QUADS, last - quad);
+            const quad_place place = place_of_quad(c, quad);
+            transform_dy(c, quads, place, count);
+            /* Position 5, row 1 of A on both sides, is the sum of a quad. */
+            const REAL *totals = quads + 5 * c->column_plane;
+            for (int64_t k = 0; k < padded; k += VL) {
+                vec sum = vset(0);
+                for (int64_t q = 0; q < count; q++) sum += vload(totals + q * c->column_stretch + k);
+                vstore(dy_sums + k, vload(dy_sums + k) + sum);
+            }
+            if (!c->dweight) continue;
+            transform_patches(c, patches, patch, place, count);
+            for (int p = 0; p < POSITIONS; p++)
+                add_position(c, sums + p * position, patches + p * c->row_plane, quads + p * c->column_plane, count);
+        }
+    }
+}
+
+/* ---- the gradients ------------------------------------------------------------------------------------ */
+
+/* The sum over pieces, in their order. */
+NN_INLINE vec sum_pieces(const nn_conv2d_args *c, const REAL *at, int64_t pieces) {
+    vec sum = vload(at);
+    for (int64_t p = 1; p < pieces; p++) sum += vload(at + p * c->partial_size);
+    return sum;
+}
+
+/*
+ * dweight += G^T sums G, dbias += sums of dy, both over all pieces. begin and end count rows; the bias goes with
+ * the first.
+ */
+NN_DEFINE_KERNEL(conv2d_winograd_fold) {
+    const nn_conv2d_args *c = args;
+    const int64_t padded = conv_vecs(c->columns) * VL, position = c->rows * padded;
+    const int64_t pieces = (c->n * c->quads[0] * c->quads[1] + c->piece_quads - 1) / c->piece_quads;
+    const REAL *sums = c->partial;
+    if (c->dbias && begin == 0) {
+        for (int64_t column = 0; column < c->columns; column += VL) {
+            const int64_t lanes = nn_min(VL, c->columns - column);
+            REAL *dbias = (REAL *)c->dbias + column;
+            const vec sum = sum_pieces(c, sums + POSITIONS * position + column, pieces);
+            vstore_some(dbias, vload_some(dbias, lanes) + sum, lanes);
+        }
+    }
+    if (!c->dweight) return;
+    int64_t width;
+    for (int64_t panel = 0; panel < c->columns; panel += width) {
+        width = conv_panel_vecs(c->columns - panel) * VL;
+        for (int64_t row = begin; row < end; row++) {
+            for (int64_t v = 0; v < width; v += VL) {
+                const REAL *in = sums + panel * c->rows + row * width + v;
+                vec t[3][4];
+                _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
+                    vec s[4];
+                    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++)
+                        s[i] = sum_pieces(c, in + (4 * i + j) * position, pieces);
+                    _Pragma("GCC unroll 3") for (int i = 0; i < 3; i++)
+                        t[i][j] = weight_back_row(i, s[0], s[1], s[2], s[3]);
+                }
+                REAL tap[9][VL];
+                _Pragma("GCC unroll 9") for (int i = 0; i < 9; i++)
+                    vstore(tap[i], weight_back_row(i % 3, t[i / 3][0], t[i / 3][1], t[i / 3][2], t[i / 3][3]));
+                REAL *out = (REAL *)c->dweight + row * c->row_stride + (panel + v) * c->column_stride;
+                for (int64_t lane = 0; lane < nn_min(VL, c->columns - panel - v); lane++, out += c->column_stride)
+                    for (int i = 0; i < 9; i++) out[i] += tap[i][lane];
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+/*
+ * conv2d_winograd.c: Conv2d by Winograd's algorithm: where it is chosen, its workspace, its runs.
+ */
+#include "conv2d.h"
+
+#include "../runtime/runtime.h"
+
+/* ---- where ------------------------------------------------------------------------------------------- */
+
+/*
+ * By dtype and shape alone, so that bits depend on nothing else.
+ *
+ * - 3x3 taps one apart, and elements one apart: what the transforms are made for.
+ * - float32: its error there is that of the direct sum in kind (docs/architecture.md). float64 is asked for
+ *   where every digit counts.
+ * - 12 channels on both sides: with fewer, transforms take what the products save.
+ * - Quads enough: a quad costs 16 products and a fifth of that for transforms, full or not; to transform the
+ *   weight costs as much as 16 quads. The direct sum has up to 36 products for a quad, none over padding.
+ */
+enum { LEAST_CHANNELS = 12, QUAD_COST = 19, WEIGHT_QUADS = 16 };
+
+static int64_t quads_along(int64_t size) { return size / 2 + size % 2; }
+
+/* Pairs of a tap and an element along an axis, 3 taps one apart, that are no padding. */
+static double pairs_along(int64_t source, int64_t padding, int64_t count) {
+    double pairs = 0;
+    for (int64_t at = -padding; at < 3 - padding; at++) {
+        const int64_t first = at < 0 ? -at : 0, last = source - at < count ? source - at : count;
+        if (last > first) pairs += (double)(last - first);
+    }
+    return pairs;
+}
+
+bool nn_conv2d_is_winograd(const nn_op *op, nn_conv2d_pass pass) {
+    const nn_window *w = &op->window;
+    if (op->direct || op->dtype != NN_FLOAT32 || op->groups != 1) return false;
+    for (int axis = 0; axis < 2; axis++)
+        if (w->kernel[axis] != 3 || w->stride[axis] != 1 || w->dilation[axis] != 1) return false;
+    if (op->x[1] < LEAST_CHANNELS || op->channels < LEAST_CHANNELS) return false;
+
+    double quads = (double)op->x[0], direct = (double)op->x[0];
+    for (int axis = 0; axis < 2; axis++) {
+        quads *= (double)quads_along((pass == NN_CONV2D_DATA ? op->x : op->y)[2 + axis]);
+        direct *= pairs_along(op->x[2 + axis], w->padding[axis], op->y[2 + axis]);
+    }
+    return QUAD_COST * (quads + WEIGHT_QUADS) < direct;
+}
+
+/* ---- workspace --------------------------------------------------------------------------------------- */
+
+/*
+ * A piece's buffers: transformed patches (positions, quads, rows), their products (positions, quads, columns),
+ * and one patch. A position's plane ends with a cache line of its own: sixteen planes a power of two apart
+ * would fall onto each other in the cache.
+ */
+enum { MOST_PIECES = 8, PLANE_PADDING = 16 };
+
+static void set_sizes(const nn_op *op, nn_conv2d_args *args, int64_t rows, int64_t columns) {
+    args->row_stretch = nn_conv2d_padded(rows, op->dtype);
+    args->column_stretch = nn_conv2d_padded(columns, op->dtype);
+    args->row_plane = nn_size_add(nn_size_mul(NN_WINOGRAD_QUADS, args->row_stretch), PLANE_PADDING);
+    args->column_plane = nn_size_add(nn_size_mul(NN_WINOGRAD_QUADS, args->column_stretch), PLANE_PADDING);
+    const int64_t planes = nn_size_add(nn_size_add(args->row_plane, args->column_plane), args->row_stretch);
+    args->partial_size = nn_size_mul(planes, NN_WINOGRAD_POSITIONS);
+}
+
+/* Elements of the transformed weight. */
+static int64_t packed_size(const nn_op *op, int64_t rows, int64_t columns) {
+    return nn_size_mul(nn_size_mul(rows, nn_conv2d_padded(columns, op->dtype)), NN_WINOGRAD_POSITIONS);
+}
+
+static int64_t bytes_of(const nn_op *op, int64_t count) { return nn_size_mul(count, nn_dtype_bytes(op->dtype)); }
+
+int64_t nn_conv2d_winograd_bytes(const nn_op *op, int64_t rows, int64_t columns) {
+    nn_conv2d_args args;
+    set_sizes(op, &args, rows, columns);
+    return bytes_of(op, nn_size_add(packed_size(op, rows, columns), nn_size_mul(args.partial_size, MOST_PIECES)));
+}
+
+/* Elements of a piece of the gradients: sums over the weight and the bias, and the buffers of a block. */
+static int64_t gradient_size(const nn_op *op, const nn_conv2d_args *args) {
+    const int64_t sums = nn_size_add(packed_size(op, op->x[1], op->channels), nn_conv2d_padded(op->channels, op->dtype));
+    return nn_size_add(sums, args->partial_size);
+}
+
+int64_t nn_conv2d_winograd_gradient_bytes(const nn_op *op) {
+    nn_conv2d_args args;
+    set_sizes(op, &args, op->x[1], op->channels);
+    const int64_t piece_bytes = bytes_of(op, gradient_size(op, &args));
+    return piece_bytes < 0 ? -1 : nn_size_mul(nn_conv2d_weight_pieces(op, piece_bytes), piece_bytes);
+}
+
+/* ---- runs -------------------------------------------------------------------------------------------- */
+
+/* Cuts the quads of the batch into pieces of whole blocks, at most `most`; returns how many. */
+static int64_t set_pieces(const nn_op *op, nn_conv2d_args *args, int64_t most) {
+    for (int axis = 0; axis < 2; axis++) args->quads[axis] = quads_along(args->axis[axis].count);
+    const int64_t quads = op->x[0] * args->quads[0] * args->quads[1];
+    const int64_t blocks = (quads + NN_WINOGRAD_QUADS - 1) / NN_WINOGRAD_QUADS;
+    const int64_t piece_blocks = (blocks + most - 1) / most;
+    args->piece_quads = piece_blocks * NN_WINOGRAD_QUADS;
+    return (blocks + piece_blocks - 1) / piece_blocks;
+}
+
+void nn_conv2d_winograd(const nn_op *op, nn_conv2d_args *args) {
+    set_sizes(op, args, args->rows, args->columns);
+    const int64_t packed_bytes = bytes_of(op, packed_size(op, args->rows, args->columns));
+    args->partial = (char *)args->packed + packed_bytes;
+    const int64_t pieces = set_pieces(op, args, MOST_PIECES);
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd_pack, op->dtype), args, args->rows, 8, packed_bytes);
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd, op->dtype), args, pieces, 1, op->flops);
+}
+
+void nn_conv2d_winograd_gradient(const nn_op *op, nn_conv2d_args *args) {
+    set_sizes(op, args, args->rows, args->columns);
+    args->partial_size = gradient_size(op, args);
+    const int64_t piece_bytes = bytes_of(op, args->partial_size);
+    const int64_t pieces = set_pieces(op, args, nn_conv2d_weight_pieces(op, piece_bytes));
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd_weight, op->dtype), args, pieces, 1, op->flops);
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd_fold, op->dtype), args, args->rows, 8, pieces * piece_bytes);
+}

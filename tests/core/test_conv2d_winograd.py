@@ -1,0 +1,226 @@
+"""Conv2d by Winograd's algorithm: its error, when it runs, the switch, threads, layouts, steps."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from layouts import LAYOUTS
+from tolerance import assert_same_bits
+
+import nncore
+from nncore import nn, reference
+from nncore._core import engine
+
+NAMES = ("y", "dx", "dweight", "dbias")
+
+# x's shape, outputs, padding: quads that end beyond the image, channels that end within a vector
+CASES = {
+    "notes' second": ((3, 12, 12, 12), 24, (0, 0)),
+    "32 to 32": ((2, 32, 32, 32), 32, (1, 1)),
+    "64 to 64": ((2, 64, 16, 16), 64, (1, 1)),
+    "one image": ((1, 16, 14, 14), 16, (1, 1)),
+    "odd sizes": ((2, 13, 15, 11), 17, (1, 1)),
+    "no padding, odd": ((5, 33, 11, 13), 18, (0, 0)),
+    "wide padding": ((3, 16, 9, 12), 50, (2, 2)),
+    "one way": ((2, 12, 6, 31), 12, (0, 2)),
+    "the other": ((2, 20, 31, 6), 41, (2, 1)),
+    "a block and one quad": ((1, 12, 14, 14), 12, (1, 1)),
+    "wide": ((1, 130, 12, 10), 70, (1, 1)),
+}
+
+
+@pytest.fixture(autouse=True)
+def switch():
+    """Allowed at first, and left so."""
+    assert nncore.get_winograd()
+    yield
+    nncore.set_winograd(True)
+
+
+def operands(rng, shape, outputs, padding, dtype=np.float32):
+    n, channels, *image = shape
+    out = [size + 2 * p - 2 for size, p in zip(image, padding, strict=True)]
+    scale = (9 * channels) ** -0.5
+    return (
+        rng.standard_normal(shape).astype(dtype),
+        (scale * rng.standard_normal((outputs, channels, 3, 3))).astype(dtype),
+        rng.standard_normal(outputs).astype(dtype),
+        rng.standard_normal((n, outputs, *out)).astype(dtype),
+    )
+
+
+def compute(x, weight, bias, grad, padding, on=True):
+    """y, dx, dweight, dbias; the gradients from zero."""
+    nncore.set_winograd(on)
+    dweight, dbias = np.zeros(weight.shape, weight.dtype), np.zeros(bias.shape, bias.dtype)
+    y = engine.conv2d_forward(x, weight, bias, (1, 1), padding)
+    dx = engine.conv2d_backward(grad, x, weight, dweight, dbias, (1, 1), padding)
+    return y, dx, dweight, dbias
+
+
+def exact(x, weight, bias, grad, padding):
+    x, weight, bias, grad = (a.astype(np.float64) for a in (x, weight, bias, grad))
+    y = reference.conv2d(x, weight, bias, padding=padding)
+    return y, *reference.conv2d_backward(grad, x, weight, padding=padding)
+
+
+def error(ours, theirs):
+    """The largest distance, relative to the largest magnitude."""
+    return np.abs(ours.astype(np.float64) - theirs).max() / np.abs(theirs).max()
+
+
+def same(ours, theirs):
+    return ours.tobytes() == theirs.tobytes()
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_error_is_within_the_promise(case, isa, rng):
+    o = operands(rng, *case)
+    results = exact(*o, case[-1])
+    direct = compute(*o, case[-1], on=False)
+    for name, ours, plain, theirs in zip(
+        NAMES, compute(*o, case[-1]), direct, results, strict=True
+    ):
+        assert error(ours, theirs) <= 1e-6, name
+        assert error(plain, theirs) <= 2e-6, name
+        assert not same(ours, plain), f"{name}: the direct sum has computed it"
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_float64_is_direct(case, isa, rng):
+    o = operands(rng, *case, np.float64)
+    for ours, plain in zip(compute(*o, case[-1]), compute(*o, case[-1], on=False), strict=True):
+        assert_same_bits(ours, plain)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_equals_pytorch(case, rng):
+    torch = pytest.importorskip("torch")
+    o = operands(rng, *case)
+    x, weight, bias = (torch.tensor(a, requires_grad=True) for a in o[:3])
+    y = torch.nn.functional.conv2d(x, weight, bias, padding=case[-1])
+    y.backward(torch.tensor(o[3]))
+    theirs = [y.detach(), x.grad, weight.grad, bias.grad]
+    for ours, tensor in zip(compute(*o, case[-1]), theirs, strict=True):
+        size = float(tensor.abs().max())
+        np.testing.assert_allclose(ours, tensor.numpy(), rtol=1e-4, atol=1e-5 * size)
+
+
+@settings(max_examples=40)
+@given(
+    batch=st.integers(1, 5),
+    channels=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    image=st.tuples(st.integers(1, 25), st.integers(1, 25)),
+    padding=st.tuples(st.integers(0, 4), st.integers(0, 4)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_shape(batch, channels, image, padding, seed, isa):
+    """Chosen or not: wherever the choice falls, results are right."""
+    image = [max(size, 3 - 2 * p) for size, p in zip(image, padding, strict=True)]
+    case = (batch, channels[0], *image), channels[1], padding
+    o = operands(np.random.default_rng(seed), *case)
+    for name, ours, theirs in zip(NAMES, compute(*o, padding), exact(*o, padding), strict=True):
+        assert error(ours, theirs) <= 2e-6, name
+
+
+@pytest.mark.parametrize("on", [True, False], ids=["winograd", "direct"])
+@pytest.mark.parametrize("name", ["odd sizes", "no padding, odd", "64 to 64"])
+def test_threads_do_not_show(name, on, rng):
+    case = CASES[name]
+    o = operands(rng, (17, *case[0][1:]), *case[1:])
+    before = engine.threads_get(), engine.threads_threshold_get()
+    engine.threads_threshold_set(0)
+    try:
+        engine.threads_set(1)
+        serial = compute(*o, case[-1], on)
+        for threads in (2, 4):
+            engine.threads_set(threads)
+            pieces = engine.threads_pieces_by_workers()
+            for ours, one in zip(compute(*o, case[-1], on), serial, strict=True):
+                assert_same_bits(ours, one)
+            assert engine.threads_get() == 1 or engine.threads_pieces_by_workers() > pieces
+    finally:
+        engine.threads_set(before[0])
+        engine.threads_threshold_set(before[1])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_does_not_show(layout, isa, rng):
+    case = CASES["odd sizes"]
+    o = operands(rng, *case)
+    laid = [
+        engine.floating(LAYOUTS[layout](a), np.dtype(np.float32), "Conv2d") for a in (o[0], o[3])
+    ]
+    ours = compute(laid[0], o[1], o[2], laid[1], case[-1])
+    for one, plain in zip(ours, compute(*o, case[-1]), strict=True):
+        assert_same_bits(one, plain)
+
+
+def test_gradients_are_added_and_each_is_optional(isa, rng):
+    case = CASES["odd sizes"]
+    x, weight, bias, grad = operands(rng, *case)
+    padding = case[-1]
+    _, dx, dweight, dbias = compute(x, weight, bias, grad, padding)
+    again = dweight.copy(), dbias.copy()
+    assert (
+        engine.conv2d_backward(grad, x, weight, *again, (1, 1), padding, input_grad=False) is None
+    )
+    assert_same_bits(again[0], 2 * dweight)
+    assert_same_bits(again[1], 2 * dbias)
+    for wanted in (0, 1):
+        alone = [np.zeros_like(dweight), np.zeros_like(dbias)]
+        given_arrays = [a if i == wanted else None for i, a in enumerate(alone)]
+        ours = engine.conv2d_backward(grad, x, weight, *given_arrays, (1, 1), padding)
+        assert_same_bits(ours, dx)
+        assert_same_bits(alone[wanted], (dweight, dbias)[wanted])
+
+
+def test_infinity_spreads_to_its_neighbours_only(isa, rng):
+    """An element of y depends on the 4x4 cells under its quad, no others."""
+    case = (1, 16, 16, 20), 16, (1, 1)
+    x, weight, bias, grad = operands(rng, *case)
+    plain = compute(x, weight, bias, grad, (1, 1))[0]
+    x[0, 3, 7, 9] = np.inf
+    ours = compute(x, weight, bias, grad, (1, 1))[0]
+    direct = compute(x, weight, bias, grad, (1, 1), on=False)[0]
+    assert not np.isfinite(ours[~np.isfinite(direct)]).any()
+    # Quads begin at even rows and columns; cell 7 is under those that begin at 6 and 8, 9 likewise.
+    reach = np.zeros(ours.shape, bool)
+    reach[:, :, 6:10, 8:12] = True
+    assert_same_bits(ours[~reach], plain[~reach])
+
+
+def model():
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1, seed=1), nn.ReLU(), nn.Conv2d(16, 16, 3, seed=2),
+        nn.Flatten(), nn.Linear(16 * 12 * 12, 4, seed=3),
+    )  # fmt: skip
+
+
+def test_a_step_keeps_its_choice(rng):
+    x = rng.standard_normal((9, 3, 14, 14)).astype(np.float32)
+    by_hand = {}
+    for on in (True, False):
+        nncore.set_winograd(on)
+        by_hand[on] = [np.array(model().eval()(x[:n])) for n in (9, 4, 1)]
+    assert not same(by_hand[True][0], by_hand[False][0])
+    for compiled in (True, False):
+        nncore.set_winograd(compiled)
+        step = nncore.compile(model(), nn.CrossEntropyLoss())
+        step.predict(x)
+        for now in (True, False):
+            nncore.set_winograd(now)
+            for n, expected in zip((9, 4, 1), by_hand[compiled], strict=True):
+                assert_same_bits(np.array(step.predict(x[:n])), expected)
+
+
+def test_the_switch():
+    nncore.set_winograd(False)
+    assert nncore.get_winograd() is False
+    assert nncore.show_config("dict")["winograd"] is False
+    nncore.set_winograd(np.True_)
+    assert nncore.get_winograd() is True
+    for bad in (1, None, "no"):
+        with pytest.raises(TypeError, match="set_winograd: on must be True or False, got"):
+            nncore.set_winograd(bad)
+    assert nncore.get_winograd()
