@@ -4,7 +4,7 @@
  *
  * Each is a polynomial on a reduced argument, every lane through the same arithmetic: no branches, no tables.
  * Bounds over every input of the type, in units in the last place of the result (csrc/tests/test_vmath.c):
- * exp and log 1.5, sigmoid, tanh and expm1 2.5. Results too small for a normal number are right too, and infinities
+ * exp, expm1 and log 1.5, sigmoid and tanh 2.5. Results too small for a normal number are right too, and infinities
  * and NaN come out as the limits say.
  */
 #ifndef NN_KERNELS_VMATH_H
@@ -16,8 +16,7 @@ enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
 #define MATH_ROUNDER 0x1.8p23f     /* added and taken away again: rounds to an integer */
 #define MATH_EXP_LOW (-104.0f)     /* exp rounds to 0 from here down, */
 #define MATH_EXP_HIGH 89.0f        /* and to infinity from here up */
-#define MATH_TANH_ONE 10.0f        /* tanh rounds to 1 from here up, */
-#define MATH_EXPM1_ONE (-26.0f)    /* exp(x) - 1 to -1 from here down */
+#define MATH_EXPM1_ONE (-26.0f)    /* exp(x) - 1 rounds to -1 from here down */
 #define MATH_LN2_HIGH 0x1.63p-1f   /* short, so that a product with an exponent is exact without FMA */
 #define MATH_LN2_LOW (-0x1.bd0106p-13f)
 #define MATH_SQRT_HALF 0x3f3504f3  /* bits */
@@ -32,7 +31,6 @@ enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
 #define MATH_ROUNDER 0x1.8p52
 #define MATH_EXP_LOW (-746.0)
 #define MATH_EXP_HIGH 710.0
-#define MATH_TANH_ONE 20.0
 #define MATH_EXPM1_ONE (-40.0)
 #define MATH_LN2_HIGH 0x1.62e42feep-1
 #define MATH_LN2_LOW 0x1.a39ef35793c76p-33
@@ -142,21 +140,21 @@ NN_INLINE vec vsigmoid(vec x) {
     return above / vfma(e, MATH_DOWN, vset(1)) * MATH_DOWN;
 }
 
-/* exp(x) - 1 for MATH_EXPM1_ONE <= x <= 2 MATH_TANH_ONE: 2^n - 1 is exact or far above the rest. */
-NN_INLINE vec math_expm1(vec x) {
-    const math_exp_parts e = math_exp_split(x);
+/* exp(x) - 1 for x <= 0 (or NaN): 2^n - 1 is exact or far above the rest. */
+NN_INLINE vec vexpm1_nonpositive(vec x) {
+    const math_exp_parts e = math_exp_split(math_at_least(x, MATH_EXPM1_ONE));
     const vec power = math_power(e.rounded, 0);
     return vfma(power, math_expm1_rest(e.r), power - vset(1));
 }
 
-/* exp(x) - 1 for x <= 0 (or NaN). */
-NN_INLINE vec vexpm1_nonpositive(vec x) { return math_expm1(math_at_least(x, MATH_EXPM1_ONE)); }
-
-/* (exp(2|x|) - 1) / (exp(2|x|) + 1) with the sign of x; tiny x comes back as it is. */
+/*
+ * -e / (2 + e), e = exp(-2|x|) - 1, with the sign of x; tiny x comes back as it is. From exp(2|x|) it would be as
+ * short, but 2 + e would lose more: here it lies below 2, and e is hardly larger than twice the result.
+ */
 NN_INLINE vec vtanh(vec x) {
-    const vec magnitude = math_at_most(vabs(x), MATH_TANH_ONE);
-    const vec e = math_expm1(magnitude + magnitude);
-    return (vec)((ivec)(e / (e + vset(2))) | ((ivec)x & math_sign_bit()));
+    const vec down = (vec)((ivec)x | math_sign_bit()), e = vexpm1_nonpositive(down + down);
+    const vec size = vabs(e / (e + vset(2)));
+    return (vec)((ivec)size | ((ivec)x & math_sign_bit()));
 }
 
 /*

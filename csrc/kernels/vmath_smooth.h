@@ -1,7 +1,7 @@
 /*
  * vmath_smooth.h: x sigmoid(x) and log(1 + exp(x)), and the former's derivative.
  *
- * Bounds in units in the last place: vsilu 3.5, vsoftplus 3.5, over all numbers, small results included.
+ * Bounds in units in the last place: vsilu 3.5, vsoftplus 4, over all numbers, small results included.
  */
 #ifndef NN_KERNELS_VMATH_SMOOTH_H
 #define NN_KERNELS_VMATH_SMOOTH_H
@@ -40,14 +40,13 @@ NN_INLINE vec vsilu_derivative(vec x) {
 
 /*
  * log(1 + exp(x)) = max(x, 0) + log(1 + e), e = exp(-|x|) <= 1; with s = e / (2 + e) the logarithm is
- * 2s + s^3 terms(s^2), here as e / (2 + e) times the rest, so that a small e counts with all its digits.
+ * s (2 + s^2 terms(s^2)). e and s are lifted, so that a small e counts with all its digits.
  */
 NN_INLINE vec vsoftplus(vec x) {
-    const vec lifted = math_exp_lifted(math_at_least((vec)((ivec)x | math_sign_bit()), MATH_EXP_LOW));
-    const vec part = vset(1) / vfma(lifted, MATH_DOWN, vset(2));
-    const vec s = lifted * part * MATH_DOWN, z = s * s;
-    const vec log = lifted * part * vfma(z, MATH_POLYNOMIAL_PAIRS(z, z * z, log1p_terms), vset(2));
-    return vfma(log, MATH_DOWN, vmax(vset(0), x));
+    const vec e = math_exp_lifted(math_at_least((vec)((ivec)x | math_sign_bit()), MATH_EXP_LOW));
+    const vec lifted = e / vfma(e, MATH_DOWN, vset(2)), s = lifted * MATH_DOWN, z = s * s;
+    const vec factor = vfma(z, MATH_POLYNOMIAL_PAIRS(z, z * z, log1p_terms), vset(2));
+    return vfma(lifted, factor * MATH_DOWN, vmax(vset(0), x));
 }
 
 #endif

@@ -22,7 +22,7 @@ FUNCTIONS = {
     "exp": (engine.exp_forward, mpmath.exp, 88, 1.5, 1.5),
     "log": (engine.log_forward, mpmath.log, 100, 1.5, 1.5),
     "sigmoid": (engine.sigmoid_forward, lambda x: 1 / (1 + mpmath.exp(-x)), 100, 2.5, 2.5),
-    "tanh": (engine.tanh_forward, mpmath.tanh, 10, 2.5, 3.0),
+    "tanh": (engine.tanh_forward, mpmath.tanh, 10, 2.5, 2.5),
     "elu": (engine.elu_forward, lambda x: x if x > 0 else mpmath.expm1(x), 20, 2.5, 2.5),
     "gelu": (engine.gelu_forward, gelu, 14.5, 6, 10),
     "gelu tanh": (lambda x: engine.gelu_forward(x, "tanh"), gelu_tanh, 10.5, 250, 3000),

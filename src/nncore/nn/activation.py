@@ -213,7 +213,7 @@ class Softplus(_Activation):
 
     Notes
     -----
-    Within 3.5 ULP of log(1 + exp(x)) for beta = 1 below the threshold; another beta costs the
+    Within 4 ULP of log(1 + exp(x)) for beta = 1 below the threshold; another beta costs the
     roundings of beta x and of the division. Source: Dugas and others, "Incorporating second-order
     functional knowledge for better option pricing" (2001).
     """
