@@ -185,6 +185,33 @@ def test_linear_of_no_features(dtype, rng):
     np.testing.assert_array_equal(none.backward(np.ones((2, 0))), np.zeros((2, 3)))
 
 
+def test_global_average_equals_pytorchs(dtype, torch, rng, close):
+    layer, theirs = nn.GlobalAvgPool2d(), torch.nn.AdaptiveAvgPool2d(1)
+    for shape in ((2, 3, 4, 5), (2, 33, 7, 6), (3, 4, 5), (0, 3, 4, 5)):
+        x = rng.standard_normal(shape).astype(dtype)
+        leaf = torch.from_numpy(x.copy()).requires_grad_()
+        y = layer(x)
+        assert y.shape == (*shape[:-2], 1, 1)
+        if not x.size:
+            assert layer.backward(y).shape == shape
+            continue
+        expected = theirs(leaf)
+        close(y, expected.detach().numpy())
+        grad = rng.standard_normal(y.shape).astype(dtype)
+        expected.backward(torch.from_numpy(grad))
+        close(layer.backward(grad), leaf.grad.numpy())
+
+
+def test_global_average_numerical_gradients(rng, numerical_gradient):
+    layer = nn.GlobalAvgPool2d()
+    x, grad = rng.standard_normal((2, 3, 4, 5)), rng.standard_normal((2, 3, 1, 1))
+    layer(x)
+    dx = layer.backward(grad)
+    layer.eval()
+    expected = numerical_gradient(lambda: layer(x), x, grad)
+    np.testing.assert_allclose(dx, expected, rtol=1e-5, atol=1e-8)
+
+
 def test_one_image_equals_a_batch_of_one(dtype, rng):
     model = nn.Sequential(nn.Conv2d(2, 3, 3, dtype=dtype), nn.ReLU(), nn.MaxPool2d(2))
     x = rng.standard_normal((2, 8, 9)).astype(dtype)
