@@ -50,6 +50,19 @@ static const REAL gelu_down[] = {1,
 #endif
 
 /*
+ * terms[0] + terms[1] a + ... , even and odd powers apart: of the ways to add up these terms, all positive, the one
+ * with the least rounding. square = a^2.
+ */
+NN_INLINE vec gelu_sum(vec a, vec square, const REAL *terms, int count) {
+    const int last = (count - 1) / 2 * 2, odd = count % 2 ? count - 2 : count - 1;
+    vec evens = vset(terms[last]), odds = vset(terms[odd]);
+    _Pragma("GCC unroll 8") for (int i = last - 2; i >= 0; i -= 2) evens = vfma(evens, square, vset(terms[i]));
+    _Pragma("GCC unroll 8") for (int i = odd - 2; i > 0; i -= 2) odds = vfma(odds, square, vset(terms[i]));
+    return vfma(odds, a, evens);
+}
+#define GELU_SUM(a, square, terms) gelu_sum(a, square, terms, (int)(sizeof(terms) / sizeof(REAL)))
+
+/*
  * factor exp(-a^2 / 2) MATH_UP. The square is kept in two numbers: rounded to one, its error in the exponent would
  * cost a hundred units in the tail. Where there is no FMA the first of them is the square of a short number.
  */
@@ -75,7 +88,7 @@ NN_INLINE vec gelu_reach(vec x) { return math_at_most(vabs(x), GELU_END); }
 /* x Phi(x) = max(x, 0) - a Phi(-a) with a = |x|; the 0 is negative, so that -0 comes of a tail too small. */
 NN_INLINE vec vgelu(vec x) {
     const vec a = gelu_reach(x), square = a * a;
-    const vec up = MATH_POLYNOMIAL_PAIRS(a, square, gelu_up), down = MATH_POLYNOMIAL_PAIRS(a, square, gelu_down);
+    const vec up = GELU_SUM(a, square, gelu_up), down = GELU_SUM(a, square, gelu_down);
     const vec tail = gelu_bell(a * up / down, a);
     return vfma(tail, -MATH_DOWN, vmax(vset(R(-0.0)), x));
 }
@@ -83,7 +96,7 @@ NN_INLINE vec vgelu(vec x) {
 /* Phi(x) + x phi(x): to the left of 0 exp(-a^2/2) (G(a) - a / sqrt(2 pi)), to the right 1 less that. */
 NN_INLINE vec vgelu_derivative(vec x) {
     const vec a = gelu_reach(x), square = a * a;
-    const vec up = MATH_POLYNOMIAL_PAIRS(a, square, gelu_up), down = MATH_POLYNOMIAL_PAIRS(a, square, gelu_down);
+    const vec up = GELU_SUM(a, square, gelu_up), down = GELU_SUM(a, square, gelu_down);
     const vec left = gelu_bell(vfma(a, vset((REAL)-0.39894228040143267794), up / down), a) * MATH_DOWN;
     return vselect(x > vset(0), vset(1) - left, left);
 }
