@@ -24,9 +24,9 @@ class Input:
     """One input array: its shape and the distribution its seeded values are drawn from."""
 
     shape: tuple[int, ...]
-    kind: Literal["normal", "uniform", "labels"] = "normal"
+    kind: Literal["normal", "magnitude", "uniform", "labels"] = "normal"
     scale: float = 1.0
-    """Standard deviation of a normal, half width of a uniform distribution around zero."""
+    """Standard deviation of a normal, also of one without its sign; half width of a uniform one."""
     classes: int = 0
     """Labels are drawn from ``0 .. classes - 1``."""
 
@@ -40,6 +40,8 @@ class Input:
             values = stream.uniform(-self.scale, self.scale, self.shape)
         else:
             values = stream.normal(0.0, self.scale, self.shape)
+            if self.kind == "magnitude":
+                values = np.abs(values)
         return aligned_copy(values.astype(np.float32))
 
 

@@ -80,9 +80,12 @@ typedef struct nn_op {
     int64_t x[4];      /* logical input shape: (n, features) or (n, c, h, w) */
     int64_t channels;  /* out features of Linear, out channels of Conv2d */
     int64_t groups;    /* Conv2d; 1 otherwise */
-    nn_window window;  /* Conv2d, MaxPool2d */
+    nn_window window;  /* Conv2d, MaxPool2d, AvgPool2d (without dilation) */
     bool bias;         /* Linear, Conv2d: has a bias */
     bool direct;       /* Conv2d: direct sums only, never Winograd's algorithm */
+    double parameter[2];    /* LeakyReLU: slope; ELU: alpha; Softplus: beta, threshold */
+    bool count_include_pad; /* AvgPool2d: cells of the padding count in the divisor */
+    int64_t divisor;        /* AvgPool2d: divides all sums; 0: the number of cells */
 
     /* Set by nn_op_plan. */
     int64_t y[4];           /* logical output shape */

@@ -1,4 +1,8 @@
-"""Elementwise activations over a million values, forward, and backward from the output."""
+"""Elementwise activations over a million values, forward and backward.
+
+Forward rows write into an array that is there already; a row "as a layer" calls the layer as a user
+does, and its output is a new array.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,31 @@ from benchmarks.case import Case, Input
 
 SIZE = 1 << 20
 VALUE = 4  # bytes of a float32
-FUNCTIONS = ("relu", "sigmoid", "tanh")
+FUNCTIONS = (
+    "relu",
+    "sigmoid",
+    "tanh",
+    "leaky_relu",
+    "elu",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+    "softplus",
+    "exp",
+    "log",
+)
+COLD = ("relu", "sigmoid", "tanh")
+LAYERS = ("relu", "tanh", "gelu")
 
 
 def _case(function: str, direction: str, *, cold: bool = False) -> Case:
-    x, grad = Input((SIZE,), scale=2.0), Input((SIZE,))
+    x = Input((SIZE,), "magnitude" if function == "log" else "normal", scale=2.0)
+    grad = Input((SIZE,))
     backward = direction == "backward"
     return Case(
         family="activation",
-        name=f"{function} 1M {direction}" + (" cold" if cold else ""),
+        name=f"{function} 1M {'as a layer' if direction == 'layer' else direction}"
+        + (" cold" if cold else ""),
         operation=f"activation.{direction}",
         inputs={"x": x, "grad": grad} if backward else {"x": x},
         options={"function": function},
@@ -25,8 +45,8 @@ def _case(function: str, direction: str, *, cold: bool = False) -> Case:
     )
 
 
-CASES = tuple(
-    _case(function, direction, cold=cold)
-    for function in FUNCTIONS
-    for direction, cold in (("forward", False), ("forward", True), ("backward", False))
+CASES = (
+    *(_case(f, direction) for f in FUNCTIONS for direction in ("forward", "backward")),
+    *(_case(f, "forward", cold=True) for f in COLD),
+    *(_case(f, "layer") for f in LAYERS),
 )

@@ -1,4 +1,4 @@
-"""Max pooling. The least traffic counts values and a one-byte winner index, each moved once."""
+"""Pooling. The least traffic counts values and, of max pooling, a one-byte index, moved once."""
 
 from __future__ import annotations
 
@@ -40,8 +40,37 @@ def _cases(shape: tuple[int, int, int, int], kernel: int, stride: int, padding: 
     ]
 
 
+def _averages(
+    shape: tuple[int, int, int, int], kernel: int, stride: int, padding: int
+) -> list[Case]:
+    n, c, h, w = shape
+    out_h = (h + 2 * padding - kernel) // stride + 1
+    out_w = (w + 2 * padding - kernel) // stride + 1
+    kind = "global" if kernel == h == w else f"{kernel}x{kernel} s{stride}"
+    name = f"{n}x{c}x{h}x{w} average {kind}" + (f" p{padding}" if padding else "")
+    x, grad = Input(shape), Input((n, c, out_h, out_w))
+    moved = float(n * c * (h * w + out_h * out_w) * VALUE)
+    options = {"kernel_size": kernel, "stride": stride, "padding": padding}
+    return [
+        Case(
+            family="pool",
+            name=f"{name} {direction}",
+            operation=f"average.{direction}",
+            inputs={"x": x} if direction == "forward" else {"x": x, "grad": grad},
+            options=options,
+            bytes=moved,
+            bound="bytes",
+            tolerance=1e-5,
+        )
+        for direction in ("forward", "backward")
+    ]
+
+
 CASES = (
     *_cases((64, 12, 24, 24), 2, 2, 0),
     *_cases((64, 32, 28, 28), 2, 2, 0),
     *_cases((64, 32, 28, 28), 3, 2, 1),
+    *_averages((64, 32, 28, 28), 2, 2, 0),
+    *_averages((64, 32, 28, 28), 3, 2, 1),
+    *_averages((64, 64, 14, 14), 14, 14, 0),
 )

@@ -225,11 +225,15 @@ _BACKWARD = {
 }
 
 
-def _activation_forward(case: Case, arrays: Arrays) -> Runner:
+def _activation_forward(case: Case, arrays: Arrays) -> Runner | None:
+    if case.options["function"] not in _FORWARD:
+        return None
     return _runner(_FORWARD[case.options["function"]], _arguments(arrays, "x"), ("y",))
 
 
-def _activation_backward(case: Case, arrays: Arrays) -> Runner:
+def _activation_backward(case: Case, arrays: Arrays) -> Runner | None:
     name = case.options["function"]
+    if name not in _BACKWARD:
+        return None
     y = _FORWARD[name](jnp.array(arrays["x"]))
     return _runner(_BACKWARD[name], [jnp.array(arrays["grad"]), y], ("dx",))

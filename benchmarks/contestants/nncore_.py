@@ -40,6 +40,7 @@ def open_contestant(variant: str, threads: int) -> Operations:
             "linear.forward+backward": _linear_forward_backward,
             "activation.forward": _activation_forward,
             "activation.backward": _activation_backward,
+            "activation.layer": _activation_layer,
             "optim.step": optimizer_step,
             "step.train": partial(training_step, compiled=False),
         },
@@ -53,6 +54,8 @@ def _image_makers(*, channels_last: bool) -> dict[str, Maker]:
         "pool.forward": _pool_forward,
         "pool.backward": _pool_backward,
         "pool.forward+backward": _pool_forward_backward,
+        "average.forward": _average_forward,
+        "average.backward": _average_backward,
         "conv.forward": _conv_forward,
         "conv.backward data": _conv_backward_data,
         "conv.backward weights": _conv_backward_weights,
@@ -161,6 +164,17 @@ def _pool_forward_backward(case: Case, arrays: Arrays) -> Runner:
     return _runner(lambda: (layer(x), layer.backward(grad)), "y", "dx")
 
 
+def _average_forward(case: Case, arrays: Arrays) -> Runner:
+    layer, x = nn.AvgPool2d(**case.options), arrays["x"]
+    return _runner(lambda: layer._forward(x)[0], "y")
+
+
+def _average_backward(case: Case, arrays: Arrays) -> Runner:
+    layer, grad = nn.AvgPool2d(**case.options), arrays["grad"]
+    shape = arrays["x"].shape
+    return _runner(lambda: layer._backward(shape, grad), "dx")
+
+
 def _conv_forward(case: Case, arrays: Arrays) -> Runner:
     x, weight, bias = arrays["x"], arrays["weight"], arrays["bias"]
     padding = (case.options["padding"],) * 2
@@ -186,15 +200,32 @@ def _conv_backward_weights(case: Case, arrays: Arrays) -> Runner:
 
 # Activations
 
-_LAYERS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+_LAYERS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
+_FROM_OUTPUT = ("relu", "sigmoid", "tanh", "leaky_relu", "elu", "exp")
+
+
+def _activation(case: Case) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The bindings of both directions."""
+    name = case.options["function"]
+    if name == "gelu_tanh":
+        tanh = {"approximate": "tanh"}
+        return partial(engine.gelu_forward, **tanh), partial(engine.gelu_backward, **tanh)
+    return getattr(engine, f"{name}_forward"), getattr(engine, f"{name}_backward")
 
 
 def _activation_forward(case: Case, arrays: Arrays) -> Runner:
-    layer, x = getattr(nn, _LAYERS[case.options["function"]])(), arrays["x"]
-    return _runner(lambda: layer._forward(x)[0], "y")
+    forward, x = _activation(case)[0], arrays["x"]
+    y = aligned_copy(np.zeros_like(x))
+    return _runner(lambda: forward(x, out=y), "y")
 
 
 def _activation_backward(case: Case, arrays: Arrays) -> Runner:
-    layer, grad = getattr(nn, _LAYERS[case.options["function"]])(), arrays["grad"]
-    _, saved = layer._forward(arrays["x"])
-    return _runner(lambda: layer._backward(saved, grad), "dx")
+    forward, backward = _activation(case)
+    x, grad = arrays["x"], arrays["grad"]
+    kept = forward(x) if case.options["function"] in _FROM_OUTPUT else x
+    return _runner(lambda: backward(grad, kept), "dx")
+
+
+def _activation_layer(case: Case, arrays: Arrays) -> Runner:
+    layer, x = _LAYERS[case.options["function"]]().eval(), arrays["x"]
+    return _runner(lambda: layer(x), "y")

@@ -49,6 +49,7 @@ def open_contestant(variant: str, threads: int) -> Operations:
         "linear.forward+backward": _linear_forward_backward,
         "activation.forward": _activation_forward,
         "activation.backward": _activation_backward,
+        "activation.layer": _activation_layer,
         "optim.step": optimizer_step,
     }
     return Operations(torch.__version__, makers)
@@ -60,6 +61,8 @@ def _image_makers(layout: torch.memory_format) -> dict[str, Maker]:
         "pool.forward": partial(_pool_forward, layout=layout),
         "pool.backward": partial(_pool_backward, layout=layout),
         "pool.forward+backward": partial(_pool_forward_backward, layout=layout),
+        "average.forward": partial(_average_forward, layout=layout),
+        "average.backward": partial(_average_backward, layout=layout),
         "conv.forward": partial(_conv_forward, layout=layout),
         "conv.backward data": partial(_conv_backward, layout=layout, mask=[True, False, False]),
         "conv.backward weights": partial(_conv_backward, layout=layout, mask=[False, True, True]),
@@ -195,6 +198,30 @@ def _pool_forward_backward(case: Case, arrays: Arrays, layout: torch.memory_form
     return _through_autograd(("y", "dx"), compute)
 
 
+# Average pooling
+
+
+def _average_arguments(case: Case) -> tuple[list[int], list[int], list[int], bool, bool, None]:
+    kernel, stride, padding, _, _ = _pool_arguments(case)
+    return kernel, stride, padding, False, True, None
+
+
+def _average_forward(case: Case, arrays: Arrays, layout: torch.memory_format) -> Runner:
+    def make(t: Tensors) -> Callable[[], object]:
+        x, arguments = t["x"], _average_arguments(case)
+        return lambda: aten.avg_pool2d(x, *arguments)
+
+    return _kernel(arrays, ("y",), make, layout)
+
+
+def _average_backward(case: Case, arrays: Arrays, layout: torch.memory_format) -> Runner:
+    def make(t: Tensors) -> Callable[[], object]:
+        x, grad, arguments = t["x"], t["grad"], _average_arguments(case)
+        return lambda: aten.avg_pool2d_backward(grad, x, *arguments)
+
+    return _kernel(arrays, ("dx",), make, layout)
+
+
 # Convolution
 
 
@@ -233,17 +260,51 @@ _FORWARD: dict[str, Function] = {
     "relu": lambda x, out: torch.clamp_min(x, 0, out=out),
     "sigmoid": lambda x, out: torch.sigmoid(x, out=out),
     "tanh": lambda x, out: torch.tanh(x, out=out),
+    "leaky_relu": lambda x, out: aten.leaky_relu.out(x, out=out),
+    "elu": lambda x, out: aten.elu.out(x, out=out),
+    "gelu": lambda x, out: aten.gelu.out(x, out=out),
+    "gelu_tanh": lambda x, out: aten.gelu.out(x, approximate="tanh", out=out),
+    "silu": lambda x, out: aten.silu.out(x, out=out),
+    "softplus": lambda x, out: aten.softplus.out(x, out=out),
+    "exp": lambda x, out: torch.exp(x, out=out),
+    "log": lambda x, out: torch.log(x, out=out),
 }
 _BACKWARD: dict[str, Function] = {
     "relu": lambda grad, y, out: aten.threshold_backward.grad_input(grad, y, 0, grad_input=out),
     "sigmoid": lambda grad, y, out: aten.sigmoid_backward.grad_input(grad, y, grad_input=out),
     "tanh": lambda grad, y, out: aten.tanh_backward.grad_input(grad, y, grad_input=out),
+    "leaky_relu": lambda grad, x, out: aten.leaky_relu_backward.grad_input(
+        grad, x, 0.01, False, grad_input=out
+    ),
+    "elu": lambda grad, y, out: aten.elu_backward.grad_input(
+        grad, 1, 1, 1, True, y, grad_input=out
+    ),
+    "gelu": lambda grad, x, out: aten.gelu_backward.grad_input(grad, x, grad_input=out),
+    "gelu_tanh": lambda grad, x, out: aten.gelu_backward.grad_input(
+        grad, x, approximate="tanh", grad_input=out
+    ),
+    "silu": lambda grad, x, out: aten.silu_backward.grad_input(grad, x, grad_input=out),
+    "softplus": lambda grad, x, out: aten.softplus_backward.grad_input(
+        grad, x, 1, 20, grad_input=out
+    ),
+    "exp": lambda grad, y, out: torch.mul(grad, y, out=out),
+    "log": lambda grad, x, out: torch.div(grad, x, out=out),
 }
-_COMPILED: dict[str, Function] = {
+_FROM_OUTPUT = ("relu", "sigmoid", "tanh", "elu", "exp")
+_PLAIN: dict[str, Function] = {
     "relu": torch.relu,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
+    "leaky_relu": functional.leaky_relu,
+    "elu": functional.elu,
+    "gelu": functional.gelu,
+    "gelu_tanh": partial(functional.gelu, approximate="tanh"),
+    "silu": functional.silu,
+    "softplus": functional.softplus,
+    "exp": torch.exp,
+    "log": torch.log,
 }
+_LAYERS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "gelu": torch.nn.GELU}
 
 
 def _activation_forward(case: Case, arrays: Arrays) -> Runner:
@@ -257,7 +318,7 @@ def _activation_forward(case: Case, arrays: Arrays) -> Runner:
 
 
 def _activation_compiled(case: Case, arrays: Arrays) -> Runner:
-    function = torch.compile(_COMPILED[case.options["function"]])
+    function = torch.compile(_PLAIN[case.options["function"]])
     return _kernel(arrays, ("y",), lambda t: lambda: function(t["x"]))
 
 
@@ -265,8 +326,13 @@ def _activation_backward(case: Case, arrays: Arrays) -> Runner:
     name = case.options["function"]
 
     def make(t: Tensors) -> Callable[[], object]:
-        grad, dx, backward = t["grad"], torch.empty_like(t["x"]), _BACKWARD[name]
-        y = _FORWARD[name](t["x"], torch.empty_like(t["x"]))
-        return lambda: backward(grad, y, dx)
+        x, grad, dx, backward = t["x"], t["grad"], torch.empty_like(t["x"]), _BACKWARD[name]
+        kept = _FORWARD[name](x, torch.empty_like(x)) if name in _FROM_OUTPUT else x
+        return lambda: backward(grad, kept, dx)
 
     return _kernel(arrays, ("dx",), make)
+
+
+def _activation_layer(case: Case, arrays: Arrays) -> Runner:
+    layer = _LAYERS[case.options["function"]]().eval()
+    return _kernel(arrays, ("y",), lambda t: lambda: layer(t["x"]))

@@ -5,11 +5,12 @@
 #define NN_KERNELS_ACTIVATION_H
 
 typedef struct nn_activation_args {
-    void *y;        /* forward: written; may be x itself */
-    const void *x;  /* forward */
-    void *dx;       /* backward: written; may be dy itself */
-    const void *dy; /* backward */
-    const void *out; /* backward: forward's y */
+    void *y;          /* forward: written; may be x itself */
+    const void *x;    /* forward */
+    void *dx;         /* backward: written; may be dy itself */
+    const void *dy;   /* backward */
+    const void *kept; /* backward: forward's y, or its x where the derivative is a function of that */
+    double parameter[2]; /* as nn_op.parameter */
 } nn_activation_args;
 
 /* Elements a piece: 16 KB of float32, so that a piece stays in the first-level cache. */

@@ -35,4 +35,39 @@ NN_INLINE void elementwise_binary(REAL *z, const REAL *x, const REAL *y, int64_t
     }
 }
 
+/* What a function is given beside its argument: numbers, the same in all lanes. */
+typedef struct given {
+    vec a, b, c;
+} given;
+
+/* y[i] = f(x[i], g) for i in [begin, end) */
+NN_INLINE void elementwise_unary_given(REAL *y, const REAL *x, int64_t begin, int64_t end, vec (*f)(vec, given),
+                                       given g) {
+    int64_t i = begin;
+    for (; i + 2 * VL <= end; i += 2 * VL) {
+        const vec first = f(vload(x + i), g), second = f(vload(x + i + VL), g);
+        vstore(y + i, first);
+        vstore(y + i + VL, second);
+    }
+    for (; i < end; i += VL) {
+        const int64_t some = nn_min(VL, end - i);
+        vstore_some(y + i, f(vload_some(x + i, some), g), some);
+    }
+}
+
+/* z[i] = f(x[i], y[i], g) for i in [begin, end) */
+NN_INLINE void elementwise_binary_given(REAL *z, const REAL *x, const REAL *y, int64_t begin, int64_t end,
+                                        vec (*f)(vec, vec, given), given g) {
+    int64_t i = begin;
+    for (; i + 2 * VL <= end; i += 2 * VL) {
+        const vec first = f(vload(x + i), vload(y + i), g), second = f(vload(x + i + VL), vload(y + i + VL), g);
+        vstore(z + i, first);
+        vstore(z + i + VL, second);
+    }
+    for (; i < end; i += VL) {
+        const int64_t some = nn_min(VL, end - i);
+        vstore_some(z + i, f(vload_some(x + i, some), vload_some(y + i, some), g), some);
+    }
+}
+
 #endif

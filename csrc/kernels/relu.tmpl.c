@@ -21,5 +21,5 @@ NN_DEFINE_KERNEL(relu_forward) {
 
 NN_DEFINE_KERNEL(relu_backward) {
     const nn_activation_args *a = args;
-    elementwise_binary(a->dx, a->dy, a->out, begin, end, relu_derivative);
+    elementwise_binary(a->dx, a->dy, a->kept, begin, end, relu_derivative);
 }

@@ -17,5 +17,5 @@ NN_DEFINE_KERNEL(sigmoid_forward) {
 
 NN_DEFINE_KERNEL(sigmoid_backward) {
     const nn_activation_args *a = args;
-    elementwise_binary(a->dx, a->dy, a->out, begin, end, sigmoid_derivative);
+    elementwise_binary(a->dx, a->dy, a->kept, begin, end, sigmoid_derivative);
 }

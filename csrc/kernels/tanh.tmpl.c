@@ -17,5 +17,5 @@ NN_DEFINE_KERNEL(tanh_forward) {
 
 NN_DEFINE_KERNEL(tanh_backward) {
     const nn_activation_args *a = args;
-    elementwise_binary(a->dx, a->dy, a->out, begin, end, tanh_derivative);
+    elementwise_binary(a->dx, a->dy, a->kept, begin, end, tanh_derivative);
 }

@@ -1,14 +1,14 @@
 /*
- * vmath.h: exp, log, sigmoid, tanh on vectors, for both element types.
+ * vmath.h: exp, expm1, log, sigmoid, tanh on vectors, for both element types. What is built of them stands in
+ * vmath_gelu.h and vmath_smooth.h.
  *
  * Each is a polynomial on a reduced argument, every lane through the same arithmetic: no branches, no tables.
  * Bounds over every input of the type, in units in the last place of the result (csrc/tests/test_vmath.c):
- * exp and log 1.5, sigmoid and tanh 2.5. Results too small for a normal number are right too, and infinities
+ * exp, expm1 and log 1.5, sigmoid and tanh 2.5. Results too small for a normal number are right too, and infinities
  * and NaN come out as the limits say.
  */
 #ifndef NN_KERNELS_VMATH_H
 #define NN_KERNELS_VMATH_H
-
 
 /* What differs between the types. Polynomials are minimax fits in rising powers. */
 #if NN_BITS == 32
@@ -16,7 +16,7 @@ enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
 #define MATH_ROUNDER 0x1.8p23f     /* added and taken away again: rounds to an integer */
 #define MATH_EXP_LOW (-104.0f)     /* exp rounds to 0 from here down, */
 #define MATH_EXP_HIGH 89.0f        /* and to infinity from here up */
-#define MATH_TANH_ONE 10.0f        /* tanh rounds to 1 from here up */
+#define MATH_EXPM1_ONE (-26.0f)    /* exp(x) - 1 rounds to -1 from here down */
 #define MATH_LN2_HIGH 0x1.63p-1f   /* short, so that a product with an exponent is exact without FMA */
 #define MATH_LN2_LOW (-0x1.bd0106p-13f)
 #define MATH_SQRT_HALF 0x3f3504f3  /* bits */
@@ -31,7 +31,7 @@ enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
 #define MATH_ROUNDER 0x1.8p52
 #define MATH_EXP_LOW (-746.0)
 #define MATH_EXP_HIGH 710.0
-#define MATH_TANH_ONE 20.0
+#define MATH_EXPM1_ONE (-40.0)
 #define MATH_LN2_HIGH 0x1.62e42feep-1
 #define MATH_LN2_LOW 0x1.a39ef35793c76p-33
 #define MATH_SQRT_HALF INT64_C(0x3fe6a09e667f3bcd)
@@ -46,13 +46,28 @@ static const REAL math_log_terms[] = {0x1.5555555555592p-1, 0x1.999999997fe5dp-2
                                       0x1.2f095db44333cp-3};
 #endif
 
-/* terms[0] + terms[1] x + ... ; count is a constant */
+/* terms[0] + terms[1] x + ... ; count is a constant. */
 NN_INLINE vec math_polynomial(vec x, const REAL *terms, int count) {
     vec sum = vset(terms[count - 1]);
     NN_UNROLL(16) for (int i = count - 2; i >= 0; i--) sum = vfma(sum, x, vset(terms[i]));
     return sum;
 }
 #define MATH_POLYNOMIAL(x, terms) math_polynomial(x, terms, (int)(sizeof(terms) / sizeof(REAL)))
+
+/*
+ * The same in pairs, terms[i] + terms[i + 1] x, with square = x^2: an operation more, but a chain of dependent
+ * ones half as long. Loops over vectors wait for such chains, since a processor looks ahead a hundred operations
+ * or so.
+ */
+NN_INLINE vec math_polynomial_pairs(vec x, vec square, const REAL *terms, int count) {
+    int i = (count - 1) / 2 * 2;
+    vec sum = i + 1 < count ? vfma(vset(terms[i + 1]), x, vset(terms[i])) : vset(terms[i]);
+    _Pragma("GCC unroll 16") for (i -= 2; i >= 0; i -= 2)
+        sum = vfma(sum, square, vfma(vset(terms[i + 1]), x, vset(terms[i])));
+    return sum;
+}
+#define MATH_POLYNOMIAL_PAIRS(x, square, terms) \
+    math_polynomial_pairs(x, square, terms, (int)(sizeof(terms) / sizeof(REAL)))
 
 NN_INLINE ivec math_sign_bit(void) { return (ivec)vset(-(REAL)0); }
 NN_INLINE vec vabs(vec x) { return (vec)((ivec)x & ~math_sign_bit()); }
@@ -61,17 +76,22 @@ NN_INLINE vec vabs(vec x) { return (vec)((ivec)x & ~math_sign_bit()); }
 NN_INLINE vec math_at_most(vec x, REAL limit) { return vmin(vset(limit), x); }
 NN_INLINE vec math_at_least(vec x, REAL limit) { return vmax(vset(limit), x); }
 
-/* exp(x) = 2^n (1 + expm1): n a whole number, expm1 = exp(r) - 1 for the rest |r| <= ln 2 / 2. */
+/* exp(x) = 2^n exp(r): n a whole number, |r| <= ln 2 / 2. */
 typedef struct math_exp_parts {
     uvec rounded; /* n in the low bits, as the rounder left it */
-    vec expm1;
+    vec r;
 } math_exp_parts;
 
 NN_INLINE math_exp_parts math_exp_split(vec x) {
     const vec shifted = vfma(x, vset((REAL)0x1.71547652b82fep0), vset(MATH_ROUNDER));
     const vec n = shifted - vset(MATH_ROUNDER);
-    const vec r = vfma(n, vset(-MATH_LN2_LOW), vfma(n, vset(-MATH_LN2_HIGH), x));
-    return (math_exp_parts){(uvec)shifted, vfma(r * r, MATH_POLYNOMIAL(r, math_exp_terms), r)};
+    return (math_exp_parts){(uvec)shifted, vfma(n, vset(-MATH_LN2_LOW), vfma(n, vset(-MATH_LN2_HIGH), x))};
+}
+
+/* exp(r) - 1 */
+NN_INLINE vec math_expm1_rest(vec r) {
+    const vec square = r * r;
+    return vfma(square, MATH_POLYNOMIAL_PAIRS(r, square, math_exp_terms), r);
 }
 
 /* 2^(n + lift), a normal number: n moves into the exponent, what the rounder had above it is shifted out. */
@@ -80,48 +100,61 @@ NN_INLINE vec math_power(uvec rounded, int lift) {
 }
 
 /*
- * exp(x). 2^n is applied as two factors, neither of which leaves the range of normal numbers: so a result that
- * overflows is infinity, and one too small for a normal number is rounded once.
+ * Small results are computed MATH_LIFT powers of two higher, where all are normal numbers, and put down by one
+ * product at the end: so one too small for a normal number is rounded once.
+ */
+#define MATH_UP vset((REAL)(NN_BITS == 32 ? 0x1p64 : 0x1p256))
+#define MATH_DOWN vset((REAL)(NN_BITS == 32 ? 0x1p-64 : 0x1p-256))
+enum { MATH_LIFT = NN_BITS == 32 ? 64 : 256 };
+
+/*
+ * exp(x). 2^n is applied as two factors, neither of which leaves the range of normal numbers: MATH_UP or
+ * MATH_DOWN by the sign of x, and the rest of it. So a result that overflows is infinity.
  */
 NN_INLINE vec vexp(vec x) {
-    const math_exp_parts e = math_exp_split(math_at_most(math_at_least(x, MATH_EXP_LOW), MATH_EXP_HIGH));
-    const uvec both = e.rounded - (uvec)vset(MATH_ROUNDER) + (uvec)ivset(2 * EXPONENT_BIAS), half = both >> 1;
-    const vec first = (vec)(half << MANTISSA_BITS), second = (vec)((both - half) << MANTISSA_BITS);
-    return (e.expm1 + vset(1)) * first * second;
+    const vec held = math_at_most(math_at_least(x, MATH_EXP_LOW), MATH_EXP_HIGH);
+    const math_exp_parts e = math_exp_split(held);
+    const ivec negative = (ivec)held >> (NN_BITS - 1), swing = (ivec)MATH_UP - (ivec)MATH_DOWN;
+    const uvec outer = (uvec)((ivec)MATH_DOWN + (~negative & swing));
+    const uvec inner = (e.rounded << MANTISSA_BITS) + ((uvec)vset(1) + (uvec)vset(1) - outer); /* 2^n / outer */
+    return vfma((vec)inner, math_expm1_rest(e.r), (vec)inner) * (vec)outer;
 }
 
-/* exp(x) 2^64 for x <= 0 (or NaN): never too small for a normal number above MATH_EXP_LOW. */
-#define MATH_LIFT 64
+/* exp(x) MATH_UP for x <= 0 (or NaN), not so low that even this is too small for a normal number. */
 NN_INLINE vec math_exp_lifted(vec x) {
-    const math_exp_parts e = math_exp_split(math_at_least(x, MATH_EXP_LOW));
-    return (e.expm1 + vset(1)) * math_power(e.rounded, MATH_LIFT);
+    const math_exp_parts e = math_exp_split(x);
+    const vec power = math_power(e.rounded, MATH_LIFT);
+    return vfma(power, math_expm1_rest(e.r), power);
 }
 
 /* exp(x) for x <= 0 (or NaN), in fewer instructions. */
-NN_INLINE vec vexp_nonpositive(vec x) { return math_exp_lifted(x) * vset((REAL)0x1p-64); }
+NN_INLINE vec vexp_nonpositive(vec x) { return math_exp_lifted(math_at_least(x, MATH_EXP_LOW)) * MATH_DOWN; }
 
 /*
  * 1 / (1 + exp(-x)), from e = exp(-|x|) so that nothing overflows and small results keep all their digits:
  * 1 / (1 + e) to the right of 0, e / (1 + e) to the left; numerator lifted, result put down again.
  */
 NN_INLINE vec vsigmoid(vec x) {
-    const vec e = math_exp_lifted((vec)((ivec)x | math_sign_bit()));
-    const vec above = vselect((ivec)x < ivset(0), e, vset((REAL)0x1p64));
-    return above / vfma(e, vset((REAL)0x1p-64), vset(1)) * vset((REAL)0x1p-64);
+    const vec e = math_exp_lifted(math_at_least((vec)((ivec)x | math_sign_bit()), MATH_EXP_LOW));
+    const vec above = vselect((ivec)x < ivset(0), e, MATH_UP);
+    return above / vfma(e, MATH_DOWN, vset(1)) * MATH_DOWN;
 }
 
-/* exp(x) - 1 for 0 <= x <= 2 MATH_TANH_ONE: 2^n - 1 is exact or far above the rest. */
-NN_INLINE vec math_expm1(vec x) {
-    const math_exp_parts e = math_exp_split(x);
+/* exp(x) - 1 for x <= 0 (or NaN): 2^n - 1 is exact or far above the rest. */
+NN_INLINE vec vexpm1_nonpositive(vec x) {
+    const math_exp_parts e = math_exp_split(math_at_least(x, MATH_EXPM1_ONE));
     const vec power = math_power(e.rounded, 0);
-    return vfma(power, e.expm1, power - vset(1));
+    return vfma(power, math_expm1_rest(e.r), power - vset(1));
 }
 
-/* (exp(2|x|) - 1) / (exp(2|x|) + 1) with the sign of x; tiny x comes back as it is. */
+/*
+ * -e / (2 + e), e = exp(-2|x|) - 1, with the sign of x; tiny x comes back as it is. From exp(2|x|) it would be as
+ * short, but 2 + e would lose more: here it lies below 2, and e is hardly larger than twice the result.
+ */
 NN_INLINE vec vtanh(vec x) {
-    const vec magnitude = math_at_most(vabs(x), MATH_TANH_ONE);
-    const vec e = math_expm1(magnitude + magnitude);
-    return (vec)((ivec)(e / (e + vset(2))) | ((ivec)x & math_sign_bit()));
+    const vec down = (vec)((ivec)x | math_sign_bit()), e = vexpm1_nonpositive(down + down);
+    const vec size = vabs(e / (e + vset(2)));
+    return (vec)((ivec)size | ((ivec)x & math_sign_bit()));
 }
 
 /*

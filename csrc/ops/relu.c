@@ -3,4 +3,4 @@
  */
 #include "elementwise.h"
 
-NN_ELEMENTWISE_OP(relu, 1)
+NN_ELEMENTWISE_OP(relu, 1, NN_NEEDS_Y)

@@ -3,4 +3,4 @@
  */
 #include "elementwise.h"
 
-NN_ELEMENTWISE_OP(sigmoid, 20)
+NN_ELEMENTWISE_OP(sigmoid, 20, NN_NEEDS_Y)

@@ -1,5 +1,5 @@
 /*
- * exp, log, sigmoid and tanh of every instruction set against libm in the next wider type.
+ * exp, log, tanh and what is made of them, of every instruction set, against libm in the next wider type.
  *
  * float: every 1009th magnitude and its negative, infinities, NaN and subnormal numbers among them; `test_vmath all
  * [isa]` runs through all 2^32 (minutes). double: random numbers of every range, against long double where that is
@@ -16,7 +16,9 @@
 #include "check.h"
 #include "nncore.h"
 
-#define FUNCTIONS(F) F(exp) F(log) F(sigmoid) F(tanh) F(exp_nonpositive)
+#define FUNCTIONS(F)                                     \
+    F(exp) F(log) F(sigmoid) F(tanh) F(exp_nonpositive)  \
+    F(expm1_nonpositive) F(gelu) F(gelu_tanh) F(silu) F(softplus)
 enum {
 #define F(name) name##_at,
     FUNCTIONS(F)
@@ -68,9 +70,13 @@ static nn_kernel_fn *const units[NN_ISAS][NN_DTYPES][COUNT] = {
 #endif
 };
 
-static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 3.0, 1.5}, {1.5, 1.5, 2.5, 3.0, 1.5}};
+static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 6, 250, 3.5, 4},
+                                                {1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 10, 3000, 3.5, 4}};
 
-/* Functions of x and of -x in double, from one exponential and one logarithm: a sweep takes 2^31 of these. */
+/*
+ * Functions of x >= 0 and of -x in double, from as few calls of libm as there can be: a sweep takes 2^31 of these.
+ * Where a left tail is long over the formulas would multiply infinity by 0: there the limit.
+ */
 static void right_floats(double right[2][COUNT], double x) {
     const double e = exp(-x), square = x * x, twice = e * e;
     right[0][exp_at] = 1 / e, right[1][exp_at] = e;
@@ -80,6 +86,15 @@ static void right_floats(double right[2][COUNT], double x) {
     const double small = x * (1 - square * (1 / 3. - square * (2 / 15. - square * (17 / 315. - square * (62 / 2835.)))));
     right[0][tanh_at] = x < 0.0625 ? small : (1 - twice) / (1 + twice), right[1][tanh_at] = -right[0][tanh_at];
     right[0][exp_nonpositive_at] = right[1][exp_nonpositive_at] = e;
+    double series = 1; /* of (1 - e) / x, from the last term to the first */
+    for (int i = 10; i > 1; i--) series = 1 - x / i * series;
+    right[0][expm1_nonpositive_at] = right[1][expm1_nonpositive_at] = x < 0.0625 ? -x * series : e - 1;
+    const double tail = erfc(x * 0.70710678118654752440), g = exp(-x * (1.5957691216057307118 + 0.07135481627260024878 * square));
+    right[0][gelu_at] = x * (2 - tail) / 2, right[1][gelu_at] = x > 40 ? -0.0 : -x * tail / 2;
+    right[0][gelu_tanh_at] = x / (1 + g), right[1][gelu_tanh_at] = x > 40 ? -0.0 : -x * g / (1 + g);
+    right[0][silu_at] = x / (1 + e), right[1][silu_at] = x > 2000 ? -0.0 : -x * e / (1 + e);
+    const double beyond = log1p(e);
+    right[0][softplus_at] = x + beyond, right[1][softplus_at] = beyond;
 }
 
 /* The same by libm alone, to hold right_floats against. */
@@ -89,8 +104,23 @@ static double right_double(int function, double x) {
     case log_at: return log(x);
     case sigmoid_at: return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
     case tanh_at: return tanh(x);
+    case expm1_nonpositive_at: return expm1(-fabs(x));
+    /* Where the left tail is long over, the limit: there the formulas multiply infinity by 0. */
+    case gelu_at: return x < -40 ? -0.0 : x * erfc(x * -0.70710678118654752440) / 2;
+    case gelu_tanh_at: return x < -40 ? -0.0 : x / (1 + exp(-x * (1.5957691216057307118 + 0.07135481627260024878 * x * x)));
+    case silu_at: return x < -2000 ? -0.0 : x / (1 + exp(-x));
+    case softplus_at: return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
     default: return exp(-fabs(x));
     }
+}
+
+/* x Phi(x); erfc is steep, so what rounding took from its argument counts. */
+static long double right_gelu(long double x) {
+    if (x > 40) return x;
+    const long double root = -0.707106781186547524400844362104849L;
+    const long double missing = LDBL_MANT_DIG == 64 ? -1.895032559e-20L : 0; /* of the root, as it is stored */
+    const long double z = x * root, error = fmal(x, root, -z) + x * missing;
+    return x * (erfcl(z) - error * 1.12837916709551257389615890312155L * expl(-z * z)) / 2;
 }
 
 static long double right_long(int function, long double x) {
@@ -99,6 +129,14 @@ static long double right_long(int function, long double x) {
     case log_at: return logl(x);
     case sigmoid_at: return x >= 0 ? 1 / (1 + expl(-x)) : expl(x) / (1 + expl(x));
     case tanh_at: return tanhl(x);
+    case expm1_nonpositive_at: return expm1l(-fabsl(x));
+    case gelu_at: return x < -40 ? -0.0L : right_gelu(x);
+    case gelu_tanh_at:
+        return x < -40 ? -0.0L
+                       : x / (1 + expl(-x * (1.59576912160573071175978423973752L +
+                                             0.0713548162726002487763387522798635L * x * x)));
+    case silu_at: return x < -2000 ? -0.0L : x / (1 + expl(-x));
+    case softplus_at: return x > 0 ? x + log1pl(expl(-x)) : log1pl(expl(x));
     default: return expl(-fabsl(x));
     }
 }
@@ -256,6 +294,11 @@ static void limits(void) {
         {sigmoid_at, 0, 0.5f}, {sigmoid_at, -1000, 0}, {sigmoid_at, 1000, 1}, {sigmoid_at, -INFINITY, 0},
         {sigmoid_at, INFINITY, 1}, {tanh_at, 0, 0}, {tanh_at, -0.0f, -0.0f}, {tanh_at, INFINITY, 1},
         {tanh_at, -INFINITY, -1}, {tanh_at, 1e-10f, 1e-10f}, {tanh_at, -1e-45f, -1e-45f}, {tanh_at, 50, 1},
+        {gelu_at, 0, 0}, {gelu_at, INFINITY, INFINITY}, {gelu_at, -INFINITY, -0.0f}, {gelu_at, 1000, 1000},
+        {gelu_tanh_at, 0, 0}, {gelu_tanh_at, INFINITY, INFINITY}, {gelu_tanh_at, -INFINITY, -0.0f},
+        {silu_at, 0, 0}, {silu_at, -0.0f, -0.0f}, {silu_at, INFINITY, INFINITY}, {silu_at, -INFINITY, -0.0f},
+        {softplus_at, -INFINITY, 0}, {softplus_at, INFINITY, INFINITY}, {softplus_at, 1000, 1000},
+        {expm1_nonpositive_at, 0, 0}, {expm1_nonpositive_at, INFINITY, -1}, {expm1_nonpositive_at, 1e-30f, -1e-30f},
     };
     for (int isa = 0; isa < NN_ISAS; isa++) {
         if (!nn_isa_available((nn_isa)isa)) continue;

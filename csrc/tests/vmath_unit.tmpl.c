@@ -6,6 +6,8 @@
 #include "../kernels/activation.h"
 #include "../kernels/elementwise.h"
 #include "../kernels/vmath.h"
+#include "../kernels/vmath_gelu.h"
+#include "../kernels/vmath_smooth.h"
 
 #define UNIT(name, function)                                    \
     NN_DEFINE_KERNEL(name) {                                    \
@@ -21,3 +23,12 @@ UNIT(test_tanh, vtanh)
 /* exp(-|x|) */
 NN_INLINE vec exp_down(vec x) { return vexp_nonpositive(-vabs(x)); }
 UNIT(test_exp_nonpositive, exp_down)
+
+/* exp(-|x|) - 1 */
+NN_INLINE vec expm1_down(vec x) { return vexpm1_nonpositive(-vabs(x)); }
+UNIT(test_expm1_nonpositive, expm1_down)
+
+UNIT(test_gelu, vgelu)
+UNIT(test_gelu_tanh, vgelu_tanh)
+UNIT(test_silu, vsilu)
+UNIT(test_softplus, vsoftplus)

@@ -48,11 +48,25 @@ def odd_cnn(dtype=np.float32):
     )  # fmt: skip
 
 
+def smooth_cnn(dtype=np.float32):
+    """Every other activation, with and without parameters, and average pooling."""
+    return nn.Sequential(
+        nn.Conv2d(2, 6, 3, padding=1, dtype=dtype), nn.LeakyReLU(0.1),
+        nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False),
+        nn.Conv2d(6, 9, 3, dtype=dtype), nn.LeakyReLU(-0.2), nn.ELU(0.7), nn.ELU(-0.5),
+        nn.AvgPool2d((2, 1), stride=(1, 2), ceil_mode=True, divisor_override=3), nn.GELU(),
+        nn.Conv2d(9, 11, 1, dtype=dtype), nn.GELU(approximate="tanh"), nn.GlobalAvgPool2d(),
+        nn.Flatten(), nn.Linear(11, 8, dtype=dtype), nn.SiLU(), nn.Linear(8, 8, dtype=dtype),
+        nn.Softplus(2, 1), nn.Linear(8, 6, dtype=dtype),
+    )  # fmt: skip
+
+
 NETWORKS = {
     "mlp": (mlp, (20,), 5),
     "notes": (notes_cnn, (1, 28, 28), 10),
     "lenet": (lenet, (1, 28, 28), 10),
     "odd": (odd_cnn, (3, 17, 13), 6),
+    "smooth": (smooth_cnn, (2, 13, 10), 6),
 }
 OPTIMIZERS = {
     "sgd": lambda p: optim.SGD(p, lr=0.05),

@@ -28,11 +28,30 @@ CASES = [
     ("MaxPool2d", (3, {"stride": 2, "ceil_mode": True}), (2, 2, 6, 8)),
     ("MaxPool2d", (2, {"dilation": 2, "stride": 1}), (1, 2, 6, 5)),
     ("MaxPool2d", (2,), (3, 6, 4)),
+    ("AvgPool2d", (2,), (2, 3, 6, 4)),
+    ("AvgPool2d", ((3, 2), {"stride": (2, 1)}), (2, 3, 7, 6)),
+    ("AvgPool2d", (3, {"stride": 2, "padding": 1}), (2, 9, 6, 7)),
+    ("AvgPool2d", (3, {"stride": 2, "padding": 1, "count_include_pad": False}), (2, 2, 6, 7)),
+    ("AvgPool2d", (3, {"stride": 2, "ceil_mode": True}), (2, 2, 6, 8)),
+    ("AvgPool2d", (2, {"divisor_override": 3}), (2, 2, 5, 4)),
+    ("AvgPool2d", (2,), (3, 6, 4)),
     ("ReLU", (), (3, 4)),
     ("ReLU", (), (2, 3, 4, 5)),
     ("Sigmoid", (), (3, 4)),
     ("Tanh", (), (2, 3, 4, 5)),
     ("Tanh", (), (7,)),
+    ("LeakyReLU", (), (3, 4)),
+    ("LeakyReLU", (0.3,), (2, 3, 4, 5)),
+    ("LeakyReLU", (-0.3,), (3, 4)),
+    ("ELU", (), (3, 4)),
+    ("ELU", (2.5,), (2, 3, 4, 5)),
+    ("ELU", (-0.5,), (3, 4)),
+    ("GELU", (), (2, 3, 4, 5)),
+    ("GELU", ({"approximate": "tanh"},), (3, 4)),
+    ("SiLU", (), (2, 3, 4, 5)),
+    ("Softplus", (), (3, 4)),
+    ("Softplus", (2.0, 3.0), (2, 3, 4, 5)),
+    ("Softplus", (-1.5,), (3, 4)),
     ("Flatten", (), (2, 3, 4, 5)),
     ("Flatten", (), (2, 3)),
     ("Flatten", (2,), (2, 3, 4, 5)),
@@ -164,6 +183,33 @@ def test_linear_of_no_features(dtype, rng):
     none = nn.Linear(3, 0, dtype=dtype)
     assert none(np.ones((2, 3))).shape == (2, 0)
     np.testing.assert_array_equal(none.backward(np.ones((2, 0))), np.zeros((2, 3)))
+
+
+def test_global_average_equals_pytorchs(dtype, torch, rng, close):
+    layer, theirs = nn.GlobalAvgPool2d(), torch.nn.AdaptiveAvgPool2d(1)
+    for shape in ((2, 3, 4, 5), (2, 33, 7, 6), (3, 4, 5), (0, 3, 4, 5)):
+        x = rng.standard_normal(shape).astype(dtype)
+        leaf = torch.from_numpy(x.copy()).requires_grad_()
+        y = layer(x)
+        assert y.shape == (*shape[:-2], 1, 1)
+        if not x.size:
+            assert layer.backward(y).shape == shape
+            continue
+        expected = theirs(leaf)
+        close(y, expected.detach().numpy())
+        grad = rng.standard_normal(y.shape).astype(dtype)
+        expected.backward(torch.from_numpy(grad))
+        close(layer.backward(grad), leaf.grad.numpy())
+
+
+def test_global_average_numerical_gradients(rng, numerical_gradient):
+    layer = nn.GlobalAvgPool2d()
+    x, grad = rng.standard_normal((2, 3, 4, 5)), rng.standard_normal((2, 3, 1, 1))
+    layer(x)
+    dx = layer.backward(grad)
+    layer.eval()
+    expected = numerical_gradient(lambda: layer(x), x, grad)
+    np.testing.assert_allclose(dx, expected, rtol=1e-5, atol=1e-8)
 
 
 def test_one_image_equals_a_batch_of_one(dtype, rng):

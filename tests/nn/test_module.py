@@ -290,6 +290,13 @@ def test_repr_is_pytorchs(torch, twins):
         ("Linear", 6, 3, {"bias": False}),
         ("Sigmoid",),
         ("Tanh",),
+        ("LeakyReLU", 0.2),
+        ("ELU",),
+        ("GELU",),
+        ("GELU", {"approximate": "tanh"}),
+        ("SiLU",),
+        ("Softplus", 2.0),
+        ("AvgPool2d", (3, 2), {"stride": 2, "padding": 1}),
     ]
     pair = twins(layers, np.float32)
     assert repr(pair.ours) == repr(pair.theirs)

@@ -177,7 +177,7 @@ def test_recording_checks_its_arguments(mlp, keep, error, message):
         nncore.recording(lambda x: x).__enter__()
 
 
-@pytest.mark.parametrize("last", [nn.ReLU, nn.Sigmoid, nn.Tanh])
+@pytest.mark.parametrize("last", [nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Sigmoid, nn.Tanh])
 def test_outputs_kept_for_backward_are_read_only(last, dtype, x, grad):
     model = nn.Sequential(nn.Linear(4, 3, dtype=dtype), last())
     y = model(x)

@@ -35,6 +35,15 @@ cdef extern from "nncore.h" nogil:
         NN_OP_FLATTEN
         NN_OP_CONV2D
         NN_OP_MAXPOOL2D
+        NN_OP_LEAKY_RELU
+        NN_OP_ELU
+        NN_OP_GELU
+        NN_OP_GELU_TANH
+        NN_OP_SILU
+        NN_OP_SOFTPLUS
+        NN_OP_EXP
+        NN_OP_LOG
+        NN_OP_AVGPOOL2D
 
     int NN_NEEDS_X
     int NN_NEEDS_Y
@@ -57,6 +66,9 @@ cdef extern from "nncore.h" nogil:
         nn_window window
         cbool bias
         cbool direct
+        double parameter[2]
+        cbool count_include_pad
+        int64_t divisor
         int64_t y[4]
         int64_t x_count
         int64_t y_count

@@ -70,7 +70,10 @@ cdef class Step:
                     given[i].op.window.stride[axis] = node.stride[axis]
                     given[i].op.window.padding[axis] = node.padding[axis]
                     given[i].op.window.dilation[axis] = node.dilation[axis]
+                    given[i].op.parameter[axis] = node.parameter[axis]
                 given[i].op.window.ceil_mode = node.ceil_mode
+                given[i].op.count_include_pad = node.count_include_pad
+                given[i].op.divisor = node.divisor
                 given[i].op.bias = node.bias is not None
                 given[i].input = i
                 given[i].weight = _address(node.weight)

@@ -32,6 +32,9 @@ class Node:
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     ceil_mode: bool = False
+    parameter: tuple[float, float] = (0.0, 0.0)  # of an activation
+    count_include_pad: bool = True
+    divisor: int = 0  # 0: the number of cells
     weight: NDArray[Any] | None = None
     bias: NDArray[Any] | None = None
     weight_grad: NDArray[Any] | None = None
@@ -115,6 +118,31 @@ def _max_pool2d(layer: nn.MaxPool2d, label: str, shape: Shape) -> Node:
     return node
 
 
+def _avg_pool2d(layer: nn.AvgPool2d, label: str, shape: Shape) -> Node:
+    _image(label, shape)
+    node = Node(
+        label,
+        "avgpool2d",
+        shape,
+        (),
+        kernel_size=layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
+        ceil_mode=layer.ceil_mode,
+        count_include_pad=layer.count_include_pad,
+        divisor=layer.divisor_override or 0,
+    )
+    node.y_shape = (*shape[:2], *_windows(node))
+    return node
+
+
+def _global_avg_pool2d(_layer: nn.GlobalAvgPool2d, label: str, shape: Shape) -> Node:
+    _image(label, shape)
+    whole = (max(shape[2], 1), max(shape[3], 1))
+    y_shape = (*shape[:2], 1, 1)
+    return Node(label, "avgpool2d", shape, y_shape, kernel_size=whole, stride=whole)
+
+
 def _windows(node: Node) -> Pair:
     height, width = (
         _window_size(
@@ -140,8 +168,19 @@ def _flatten(layer: nn.Flatten, label: str, shape: Shape) -> Node | None:
     return Node(label, "flatten", shape, (shape[0], int(np.prod(shape[1:]))))
 
 
-def _elementwise(kind: str) -> Callable[[Any, str, Shape], Node]:
-    return lambda _layer, label, shape: Node(label, kind, shape, shape)
+def _elementwise(kind: str, *names: str) -> Callable[[Any, str, Shape], Node]:
+    """The rule of an activation; `names` are the attributes that are its parameters."""
+
+    def rule(layer: Any, label: str, shape: Shape) -> Node:
+        values = [getattr(layer, name) for name in names] + [0.0, 0.0]
+        return Node(label, kind, shape, shape, parameter=(values[0], values[1]))
+
+    return rule
+
+
+def _gelu(layer: nn.GELU, label: str, shape: Shape) -> Node:
+    kind = "gelu_tanh" if layer.approximate == "tanh" else "gelu"
+    return Node(label, kind, shape, shape)
 
 
 # THE list of layers that compile. A rule returns None where the layer changes nothing.
@@ -149,10 +188,17 @@ _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
     nn.Linear: _linear,
     nn.Conv2d: _conv2d,
     nn.MaxPool2d: _max_pool2d,
+    nn.AvgPool2d: _avg_pool2d,
+    nn.GlobalAvgPool2d: _global_avg_pool2d,
     nn.Flatten: _flatten,
     nn.ReLU: _elementwise("relu"),
     nn.Sigmoid: _elementwise("sigmoid"),
     nn.Tanh: _elementwise("tanh"),
+    nn.LeakyReLU: _elementwise("leaky_relu", "negative_slope"),
+    nn.ELU: _elementwise("elu", "alpha"),
+    nn.GELU: _gelu,
+    nn.SiLU: _elementwise("silu"),
+    nn.Softplus: _elementwise("softplus", "beta", "threshold"),
 }
 
 _LOSSES: dict[type, str] = {nn.CrossEntropyLoss: "cross_entropy", nn.MSELoss: "mse"}

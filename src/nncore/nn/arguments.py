@@ -1,5 +1,6 @@
 """Checks of the arguments of layers, when a layer is built."""
 
+import math
 import operator
 from typing import Any
 
@@ -39,6 +40,19 @@ def pair(layer: str, arg: str, value: Any, least: int) -> Pair:
         raise TypeError(f"{layer}: {arg} must be an integer or two of them, got {value!r}")
     _check_range(layer, arg, numbers, least, value)
     return numbers[0], numbers[-1]
+
+
+def number(layer: str, arg: str, value: Any) -> float:
+    """`value` as a finite float."""
+    if isinstance(value, (bool, str, bytes)) or type(value).__name__ == "bool":
+        raise TypeError(f"{layer}: {arg} must be a number, got {value!r}")
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{layer}: {arg} must be a number, got {value!r}") from None
+    if not math.isfinite(result):
+        raise ValueError(f"{layer}: {arg} must be finite, got {value!r}")
+    return result
 
 
 def flag(layer: str, arg: str, value: Any) -> bool:

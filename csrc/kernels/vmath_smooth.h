@@ -1,0 +1,52 @@
+/*
+ * vmath_smooth.h: x sigmoid(x) and log(1 + exp(x)), and the former's derivative.
+ *
+ * Bounds in units in the last place: vsilu 3.5, vsoftplus 4, over all numbers, small results included.
+ */
+#ifndef NN_KERNELS_VMATH_SMOOTH_H
+#define NN_KERNELS_VMATH_SMOOTH_H
+
+#include "vmath.h"
+
+#if NN_BITS == 32
+#define SILU_END 110.0f /* x sigmoid(x) and its derivative round to 0 from -SILU_END down */
+/* (log((1 + s) / (1 - s)) / s - 2) / s^2 in powers of s^2, for s <= 1/3 */
+static const REAL log1p_terms[] = {0x1.555556p-1f, 0x1.9997bap-2f, 0x1.24fde6p-2f, 0x1.b65c6cp-3f, 0x1.f8577ap-3f};
+#else
+#define SILU_END 755.0
+static const REAL log1p_terms[] = {0x1.5555555555555p-1, 0x1.999999999a406p-2, 0x1.24924923d1dc6p-2,
+                                   0x1.c71c727307bc3p-3, 0x1.745cf05ebc1d4p-3, 0x1.3b18baf37dc3ap-3,
+                                   0x1.10abf5a9b064fp-3, 0x1.eb994e5cf3416p-4, 0x1.684f7115e82f4p-4,
+                                   0x1.4b353936070afp-3};
+#endif
+
+/* x / (1 + exp(-x)); to the left of 0 x e / (1 + e), e = exp(x). */
+NN_INLINE vec vsilu(vec x) {
+    const vec held = math_at_least(x, -SILU_END), e = math_exp_lifted(-math_at_most(vabs(held), SILU_END));
+    const ivec negative = (ivec)x < ivset(0);
+    const vec above = vselect(negative, e, vset(1)), put = vselect(negative, MATH_DOWN, vset(1));
+    return held * above / vfma(e, MATH_DOWN, vset(1)) * put;
+}
+
+/* s (1 + x (1 - s)), s = sigmoid(x). */
+NN_INLINE vec vsilu_derivative(vec x) {
+    const vec held = math_at_most(math_at_least(x, -SILU_END), SILU_END);
+    const vec e = math_exp_lifted(-vabs(held)) * MATH_DOWN;
+    const vec right = vset(1) / (e + vset(1)), left = e * right;
+    const ivec negative = (ivec)x < ivset(0);
+    const vec s = vselect(negative, left, right), other = vselect(negative, right, left);
+    return s * vfma(held, other, vset(1));
+}
+
+/*
+ * log(1 + exp(x)) = max(x, 0) + log(1 + e), e = exp(-|x|) <= 1; with s = e / (2 + e) the logarithm is
+ * s (2 + s^2 terms(s^2)). e and s are lifted, so that a small e counts with all its digits.
+ */
+NN_INLINE vec vsoftplus(vec x) {
+    const vec e = math_exp_lifted(math_at_least((vec)((ivec)x | math_sign_bit()), MATH_EXP_LOW));
+    const vec lifted = e / vfma(e, MATH_DOWN, vset(2)), s = lifted * MATH_DOWN, z = s * s;
+    const vec factor = vfma(z, MATH_POLYNOMIAL_PAIRS(z, z * z, log1p_terms), vset(2));
+    return vfma(lifted, factor * MATH_DOWN, vmax(vset(0), x));
+}
+
+#endif
