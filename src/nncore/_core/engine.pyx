@@ -6,6 +6,7 @@ allocate their results; arguments that they change (gradients that are added to)
 """
 cimport cython
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport isfinite
 from libc.string cimport memcpy, memset
