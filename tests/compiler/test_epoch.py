@@ -1,4 +1,4 @@
-"""`step.epoch` is `step(x[rows], y[rows])` batch by batch, bit for bit, whatever the data look like."""
+"""`step.epoch` is `step(x[rows], y[rows])` for each batch, bit for bit, whatever the data are."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""However `step.epoch` ends, the model is as the last whole batch left it, and its losses are there."""
+"""However `step.epoch` ends, the model is as the last whole batch left it; its losses are known."""
 
 import signal
 import threading
@@ -65,7 +65,8 @@ def test_ctrl_c(batch_size, rng):
     with pytest.raises(KeyboardInterrupt):
         step.epoch(x, y, order, batch_size, progress=begin)
     timer.join()
-    assert 0 < expect_whole_batches(model, held, step, x, y, order, batch_size) < 5_000_000 / batch_size
+    done = expect_whole_batches(model, held, step, x, y, order, batch_size)
+    assert 0 < done < 5_000_000 / batch_size
     step(x, y)  # and it can be used again
 
 

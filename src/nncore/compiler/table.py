@@ -30,8 +30,7 @@ def show(nodes: list[Node], core: Any) -> str:
     held = sum(core.places(index)[name][1] for index in range(len(nodes)) for name in _NAMES)
     held += sum(place[1] for place in core.common_places().values())
     lines.append(
-        f"arena {core.arena_bytes:,} bytes for {core.capacity:,} samples"
-        f" ({held:,} without sharing)"
+        f"arena {core.arena_bytes:,} bytes for {core.capacity:,} samples ({held:,} without sharing)"
     )
     return "\n".join(lines)
 
