@@ -19,14 +19,19 @@ NN_INLINE void turn_scaled(REAL *row, const uint8_t *image, const REAL *scaled, 
         for (int64_t i = 0; i < pixels; i++) row[i * channels + c] = scaled[image[c * pixels + i]];
 }
 
+/* Rows ahead that are asked of memory while others are copied: shuffled, no two of them are neighbours. */
+enum { AHEAD = 16 };
+
 /* begin and end count rows of the batch. */
 NN_DEFINE_KERNEL(gather) {
     const nn_gather_args *a = args;
     const int64_t size = a->channels * a->pixels;
+    const int64_t row_bytes = size * (a->scaled ? 1 : (int64_t)sizeof(REAL));
     const bool in_order = !a->channels_first || a->channels <= 1 || a->pixels <= 1;
     for (int64_t i = begin; i < end; i++) {
         const int64_t from = (a->order ? a->order[i] : i) * size;
         REAL *row = (REAL *)a->rows + i * size;
+        if (a->order && i + AHEAD < end) __builtin_prefetch((const char *)a->source + a->order[i + AHEAD] * row_bytes);
         const REAL *numbers = (const REAL *)a->source + from;
         const uint8_t *bytes = (const uint8_t *)a->source + from;
         if (a->scaled && in_order) turn_scaled(row, bytes, a->scaled, 1, size);

@@ -18,6 +18,8 @@
 /* Flops and elements moved between two looks at the clock: milliseconds at most, and never felt. */
 enum { WORK_BETWEEN_LOOKS = 1 << 22 };
 
+enum { AHEAD = 16 }; /* labels that are asked of memory before their turn */
+
 typedef struct watch {
     double end;
     int64_t work; /* since the last look */
@@ -77,7 +79,10 @@ static void gather(const nn_step *step, const nn_epoch *epoch, const nn_rows *ro
 static nn_status take_labels(nn_step *step, const nn_epoch *epoch, int64_t *node, nn_error *error) {
     const int64_t n = batch_rows(epoch), first = first_row(epoch), *labels = epoch->target.data;
     int64_t *taken = nn_step_at(step, &step->target);
-    for (int64_t i = 0; i < n; i++) taken[i] = labels[epoch->order ? epoch->order[first + i] : first + i];
+    for (int64_t i = 0; i < n; i++) {
+        if (epoch->order && i + AHEAD < n) __builtin_prefetch(&labels[epoch->order[first + i + AHEAD]]);
+        taken[i] = labels[epoch->order ? epoch->order[first + i] : first + i];
+    }
     const void *target = taken;
     nn_status status = nn_step_take_target(step, &target, n, node, error);
     if (status != NN_OK && error) error->index = epoch->order ? epoch->order[first + error->index] : first + error->index;

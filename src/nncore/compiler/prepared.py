@@ -30,7 +30,14 @@ class Batches:
         self.x, self.target, self.order, self.batch_size = x, target, order, batch_size
         self.samples = len(x[0]) if order is None else len(order)
         self.losses = np.full(-(-self.samples // batch_size), np.nan)
+        # How many outputs of each batch are largest at the label; counted where it is an array.
         self.correct: NDArray[np.int64] | None = None
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """The samples of each batch."""
+        starts = np.arange(len(self)) * self.batch_size
+        return np.minimum(self.samples - starts, self.batch_size)
 
     def __len__(self) -> int:
         return len(self.losses)

@@ -281,6 +281,7 @@ class Step(Prepared):
         progress: Callable[[int], object] | None = None,
     ) -> bool:
         """All batches; returns whether all losses were finite, where that is looked at."""
+        self._make_room(data.x[0], min(data.batch_size, data.samples))
         core = self._core
 
         def report(done: int) -> None:
