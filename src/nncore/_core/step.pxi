@@ -143,7 +143,7 @@ cdef class Step:
         cdef nn_error error
         cdef int64_t at = -1, n = x.shape[0]
         cdef nn_status status
-        cdef double loss = float("nan")
+        cdef double loss = NAN
         cdef nn_update *pointers[MOST_UPDATES]
         cdef int64_t count = self._pointers(pointers, updates)
         cdef const void *x_data = cnp.PyArray_DATA(x)

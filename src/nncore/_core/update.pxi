@@ -124,3 +124,30 @@ cdef class Update:
         with nogil:
             tensor = nn_update_nonfinite(&self.update)
         return None if tensor < 0 else tensor
+
+
+def numbers_of(list groups, names):
+    """How many parameters each group has, and its numbers, as they are now."""
+    return [[len(group["params"]), *[tuple(v) if type(v) is list else v for v in [group[name] for name in names]]]
+            for group in groups]
+
+
+def same_numbers(list groups, tuple names, list before):
+    """Whether `numbers_of` would give what it gave before: asked at each small step, so without making lists."""
+    cdef Py_ssize_t at, i
+    cdef dict group
+    cdef list numbers
+    if len(groups) != len(before):
+        return False
+    for at in range(len(groups)):
+        group = groups[at]
+        numbers = before[at]
+        if len(group["params"]) != numbers[0]:
+            return False
+        for i in range(len(names)):
+            now, then = group[names[i]], numbers[i + 1]
+            if type(now) is list:
+                now = tuple(now)
+            if now is not then and now != then:
+                return False
+    return True

@@ -184,13 +184,17 @@ class Optimizer:
         A small compiled step takes a few microseconds; checking and setting the numbers takes
         more. So both are left out while nothing has changed since the last call.
         """
-        numbers = [
-            [len(group["params"]), *[_value_of(group[name]) for name in self.defaults]]
-            for group in self.param_groups
-        ]
-        asked = (structure.version(), clear_grad, numbers)
-        if self._built is not None and asked == self._configured:
+        names = tuple(self.defaults)
+        known = self._configured
+        if (
+            known is not None
+            and self._built is not None
+            and known[0] == structure.version()
+            and known[1] is clear_grad
+            and engine.same_numbers(self.param_groups, names, known[2])
+        ):
             return self._updates
+        asked = structure.version(), clear_grad, engine.numbers_of(self.param_groups, names)
         self._configured = None
         for group in self.param_groups:
             self._check(group)
@@ -287,8 +291,3 @@ class Optimizer:
             lines.append(f"Parameter Group {at}")
             lines += [f"    {name}: {group[name]}" for name in sorted(self.defaults)]
         return f"{self._name} (\n" + "\n".join(lines) + "\n)"
-
-
-def _value_of(number: Any) -> Any:
-    """What a number is now: a list of betas may change in place."""
-    return tuple(number) if isinstance(number, list) else number
