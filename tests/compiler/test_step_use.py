@@ -3,6 +3,7 @@
 import copy
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,3 +174,27 @@ def test_the_table(data):
     assert first[4] == f"{2 * 16 * 33 * 4:,}"
     assert first[5] == f"{2 * 16 * 20 * 33:,}"
     assert lines[-1].startswith(f"arena {step.memory:,} bytes for 16 samples (")
+
+
+def test_the_picture_in_the_documentation():
+    """docs/architecture.md shows the arena of a small network: as it is."""
+    page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
+    model = nn.Sequential(
+        nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2)
+    )
+    step = nc.compile(model, nn.CrossEntropyLoss(), input_shape=(4,), max_batch=32)
+    assert f"{step.memory:,} bytes where" in page
+    lines = [line for line in page.split("\n") if "===" in line]
+    names = {"y": "y of {}", "grad": "dy of {}", "saved": "saved, {}"}
+    drawn = 0
+    for index, node in enumerate(["lin0", "tnh1", "lin2", "tnh3", "lin4", "loss"]):
+        for name, (_, size, first, last) in step._core.places(index).items():
+            if size <= 64:
+                continue
+            label = names[name].format(node)
+            (line,) = (line for line in lines if f" {label} " in line)
+            assert f" {size} " in line
+            bar = line.replace("|", "")[line.index("=") - 1 :].count("=")
+            assert bar == 4 * (last - first + 1) - 1 + 2 * (first < 6 <= last), line
+            drawn += 1
+    assert drawn == len(lines) - 2  # x and labels
