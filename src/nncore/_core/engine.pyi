@@ -1,6 +1,6 @@
 """Types of the bindings; what they do stands with them, in the .pxi files beside this one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,10 +111,17 @@ class Update:
     def run(self, **hyper: Any) -> None: ...
     def first_nonfinite(self) -> int | None: ...
 
-def numbers_of(groups: list[dict[str, Any]], names: Sequence[str]) -> list[list[Any]]: ...
-def same_numbers(
-    groups: list[dict[str, Any]], names: tuple[str, ...], before: list[list[Any]]
-) -> bool: ...
+class Plan:
+    updates: list[Update]
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        names: Iterable[str],
+        version: int,
+        clear_grad: bool,
+        updates: list[Update],
+    ) -> None: ...
+    def holds(self, groups: list[dict[str, Any]], version: int, clear_grad: bool) -> bool: ...
 
 # compiled step
 STEP_PREDICT: int
@@ -131,8 +138,13 @@ class Step:
     recorded: int
     def __init__(self, nodes: list[Any], dtype: DTypeLike, threads: int = 0) -> None: ...
     def run(self, mode: int, x: Array, target: Array | None, updates: list[Update]) -> float: ...
-    def run_ready(
-        self, mode: int, x: object, target: object, updates: list[Update]
+    def train_ready(
+        self,
+        x: object,
+        target: object,
+        plan: Plan | None,
+        groups: list[dict[str, Any]],
+        version: int,
     ) -> float | None: ...
     def predict(self, x: Array, out: Array | None = None) -> Array: ...
     def predict_ready(self, x: object) -> Array | None: ...

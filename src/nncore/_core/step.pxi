@@ -123,9 +123,10 @@ cdef class Step:
         return (type(x) is ndarray and _lies_ready(<ndarray>x, self._x_shape, self._type_number)
                 and (<ndarray>x).shape[0] <= nn_step_capacity(self._step))
 
-    def run_ready(self, int mode, x, target, list updates):
-        """As `run` where both arrays are ready as they are (the way of a training loop), else None."""
-        if not self._x_ready(x) or type(target) is not ndarray:
+    def train_ready(self, x, target, Plan plan, list groups, version):
+        """The loss of a training step, where both arrays are ready as they are and the plan of the updates holds,
+        as in most of a training loop; else None."""
+        if plan is None or not self._x_ready(x) or type(target) is not ndarray:
             return None
         if cnp.PyArray_NDIM(<ndarray>target) < 1 or (<ndarray>target).shape[0] != (<ndarray>x).shape[0]:
             return None
@@ -136,10 +137,15 @@ cdef class Step:
                 return None
         elif not _lies_ready(<ndarray>target, self._target_shape, self._type_number):
             return None
-        return self.run(mode, x, target, updates)
+        if not plan.holds(groups, version, True):
+            return None
+        return self._run(NN_STEP_TRAIN, x, target, plan.updates)
 
     def run(self, int mode, ndarray x not None, ndarray target, list updates):
         """One batch; returns the loss (NaN for a prediction). x and target are dense and of the right dtype."""
+        return self._run(mode, x, target, updates)
+
+    cdef double _run(self, int mode, ndarray x, ndarray target, list updates) except? -1:
         cdef nn_error error
         cdef int64_t at = -1, n = x.shape[0]
         cdef nn_status status
@@ -159,10 +165,13 @@ cdef class Step:
 
     def predict_ready(self, x):
         """As `predict` where x is ready as it is, else None."""
-        return self.predict(x) if self._x_ready(x) else None
+        return self._predict(x, None) if self._x_ready(x) else None
 
     def predict(self, ndarray x not None, ndarray out=None):
         """The output for one batch, in `out` if given, which has its shape and dtype."""
+        return self._predict(x, out)
+
+    cdef ndarray _predict(self, ndarray x, ndarray out):
         cdef nn_error error
         cdef int64_t at = -1, n = x.shape[0]
         cdef nn_status status

@@ -82,10 +82,10 @@ class Prepared:
             raise RuntimeError(f"Step: compiled without an optimizer: use step.{instead}")
         return self.optimizer._compiled_updates(clear_grad=True)
 
-    def _clear_strangers(self, updates: list[engine.Update]) -> None:
+    def _clear_strangers(self) -> None:
         """Clear the gradients of the model's parameters that the optimiser does not hold."""
-        if updates is not self._seen and self.optimizer is not None:
-            self._seen = updates
+        if self.optimizer is not None and self.optimizer._plan is not self._seen:
+            self._seen = self.optimizer._plan
             groups = self.optimizer.param_groups
             known = structure.version(), [len(group["params"]) for group in groups]
             if known != self._strangers_of:

@@ -92,16 +92,18 @@ class Step(Prepared):
         The numbers of the optimiser are read at each call. Gradients read zero afterwards. An
         empty batch changes nothing and returns NaN.
         """
-        updates = self._updates("gradients(x, y)")
-        if self._built_for == structure.version():
-            loss = self._core.run_ready(engine.STEP_TRAIN, x, y, updates)
+        optimizer, version = self.optimizer, structure.version()
+        if self._built_for == version and optimizer is not None:
+            plan = optimizer._plan
+            loss = self._core.train_ready(x, y, plan, optimizer.param_groups, version)
             if loss is not None:
-                if self._strangers or updates is not self._seen:
-                    self._clear_strangers(updates)
+                if self._strangers or plan is not self._seen:
+                    self._clear_strangers()
                 return loss  # type: ignore[no-any-return]
+        updates = self._updates("gradients(x, y)")
         inputs, target = self._prepare(x, y)
         loss = float(self._core.run(engine.STEP_TRAIN, inputs, target, updates))
-        self._clear_strangers(updates)
+        self._clear_strangers()
         return loss
 
     def gradients(self, x: ArrayLike, y: ArrayLike) -> float:
@@ -189,7 +191,7 @@ class Step(Prepared):
             self._core.forget()
         for update in updates:
             update.run()
-        self._clear_strangers(updates)
+        self._clear_strangers()
 
     # ---- many batches
 
@@ -255,7 +257,7 @@ class Step(Prepared):
             stop_at_nonfinite=error_if_nonfinite,
             progress=None if progress is None else lambda done: progress(done, batches),
         )
-        self._clear_strangers(updates)
+        self._clear_strangers()
         if not finite:
             at = len(self._losses)
             raise FloatingPointError(
