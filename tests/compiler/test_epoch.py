@@ -65,7 +65,7 @@ def test_any_order_and_batch_size(samples, picked, batch_size, use_order, labels
 @pytest.mark.parametrize("layout", ["first", "last", "strided"])
 @pytest.mark.parametrize("kind", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize("ordered", [True, False])
-def test_images_of_any_layout_and_dtype(channels, layout, kind, ordered, dtype, rng):
+def test_images_of_any_layout_and_dtype(channels, layout, kind, ordered, isa, dtype, rng):
     def build(dtype):
         return nn.Sequential(
             nn.Conv2d(channels, 4, 3, dtype=dtype), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),

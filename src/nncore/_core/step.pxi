@@ -13,21 +13,6 @@ cdef nn_kind _kind_named(str name) except *:
     raise ValueError(f"compile: the engine has no operation {name!r}")
 
 
-cdef void *_address(ndarray array):
-    return NULL if array is None else cnp.PyArray_DATA(array)
-
-
-cdef bint _lies_ready(ndarray x, tuple shape, int type_number):
-    """Of this dtype, of this shape but for the batch, in the memory order that the engine reads."""
-    cdef int rank = cnp.PyArray_NDIM(x), axis
-    if rank != len(shape) or not _ready(x, type_number):
-        return False
-    for axis in range(1, rank):
-        if x.shape[axis] != <int64_t>shape[axis]:
-            return False
-    return _is_channels_last(x) if rank == 4 else cnp.PyArray_IS_C_CONTIGUOUS(x)
-
-
 cdef tuple _loss_kinds = ("cross_entropy", "mse")
 
 cdef enum:
@@ -142,7 +127,10 @@ cdef class Step:
         return self._run(NN_STEP_TRAIN, x, target, plan.updates)
 
     def run(self, int mode, ndarray x not None, ndarray target, list updates):
-        """One batch; returns the loss (NaN for a prediction). x and target are dense and of the right dtype."""
+        """One batch; returns the loss (NaN for a prediction)."""
+        _check_rows("x", x, self._x_shape, self._type_number, False)
+        if mode != NN_STEP_PREDICT:
+            _check_target(target, self._target_shape, self._type_number, x.shape[0], False)
         return self._run(mode, x, target, updates)
 
     cdef double _run(self, int mode, ndarray x, ndarray target, list updates) except? -1:
@@ -169,6 +157,7 @@ cdef class Step:
 
     def predict(self, ndarray x not None, ndarray out=None):
         """The output for one batch, in `out` if given, which has its shape and dtype."""
+        _check_rows("x", x, self._x_shape, self._type_number, False)
         return self._predict(x, out)
 
     cdef ndarray _predict(self, ndarray x, ndarray out):
@@ -233,6 +222,7 @@ cdef class Step:
         cdef int64_t at = -1, n = x.shape[0]
         cdef nn_status status
         cdef const void *x_data = cnp.PyArray_DATA(x)
+        _check_rows("x", x, self._x_shape, self._type_number, False)
         self._enter()
         try:
             with nogil:
@@ -251,6 +241,9 @@ cdef class Step:
         cdef ndarray dx = self._empty(self._x_shape, nn_step_recorded(self._step)) if input_grad else None
         cdef const void *dy_data = cnp.PyArray_DATA(grad)
         cdef void *dx_data = _address(dx)
+        _check_rows("grad", grad, self._shapes[self._last], self._type_number, False)
+        if grad.shape[0] != nn_step_recorded(self._step):
+            raise ValueError(f"Step: grad has {grad.shape[0]} rows, the forward had {nn_step_recorded(self._step)}")
         self._enter()
         with nogil:
             status = nn_step_backward(self._step, dy_data, dx_data, &at, &error)
@@ -277,12 +270,30 @@ cdef class Step:
         cdef int64_t count = self._pointers(pointers, updates)
         cdef int64_t batches = (samples + batch - 1) // batch
         cdef bint whole = False
-        if mode != NN_STEP_PREDICT and (target is None or losses is None):
-            raise TypeError("Step: a target and losses are needed where the loss is computed")
+        cdef ndarray rows = x[0]
+        cdef int64_t size = 1
+        if samples < 0 or batch < 1:
+            raise ValueError(f"Step: {samples} samples in batches of {batch}")
+        _check_rows("x", rows, self._x_shape, self._type_number, True)
+        if mode != NN_STEP_PREDICT:
+            _check_target(None if target is None else target[0], self._target_shape, self._type_number,
+                          rows.shape[0], True)
+            if losses is None:
+                raise ValueError("Step: losses is None where the loss is computed")
+        if order is None and samples > rows.shape[0]:
+            raise ValueError(f"Step: {samples} samples of {rows.shape[0]} rows")
+        for extent in self._shapes[self._last][1:]:
+            size *= extent
+        _check_results(order, cnp.NPY_INT64, samples)
+        _check_results(losses, cnp.NPY_DOUBLE, batches)
+        _check_results(correct, cnp.NPY_INT64, batches)
+        _check_results(output, self._type_number, samples * size)
+        if correct is not None and self._target_shape is not None:
+            raise ValueError("Step: right answers are counted where targets are labels")
         memset(&epoch, 0, sizeof(epoch))
         epoch.mode = <nn_step_mode>mode
-        epoch.x.data = cnp.PyArray_DATA(x[0])
-        epoch.x.bytes = cnp.PyArray_TYPE(x[0]) == cnp.NPY_UINT8
+        epoch.x.data = cnp.PyArray_DATA(rows)
+        epoch.x.bytes = cnp.PyArray_TYPE(rows) == cnp.NPY_UINT8
         epoch.x.channels_first = x[1]
         if target is not None:
             epoch.target.data = cnp.PyArray_DATA(target[0])
