@@ -181,12 +181,58 @@ nn_status nn_step_create(nn_step **step, const nn_node *nodes, int64_t count, in
 void nn_step_destroy(nn_step *step);
 
 /*
- * Runs one batch of n samples, 0 <= n <= capacity. x and target are dense as for operations; dy is the factor
- * on the loss (1 for the mean). *loss is untouched by NN_STEP_PREDICT.
+ * Runs one batch of n samples, 0 <= n <= capacity. x and target are dense as for operations; labels are copied
+ * and checked before anything is run. *loss is untouched by NN_STEP_PREDICT.
  */
 nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *x, const void *target, int64_t n,
                       nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
                       nn_error *error);
+
+/*
+ * The two halves, for a gradient that comes from elsewhere. Forward runs up to the loss, if there is one, and
+ * copies x. Backward reads the gradient of the output, dy, ADDS to the gradients of the parameters and writes that
+ * of x to dx unless it is NULL; each forward serves one backward, and any other run in between takes it away.
+ */
+nn_status nn_step_forward(nn_step *step, const void *x, int64_t n, int64_t *node, nn_error *error);
+nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, int64_t *node, nn_error *error);
+int64_t nn_step_recorded(const nn_step *step); /* samples of the forward that waits for its backward, or -1 */
+void nn_step_forget(nn_step *step);            /* it waits no longer: the weights have changed */
+
+/* A data set's samples, or their targets: dense rows, one a sample. */
+typedef struct nn_rows {
+    const void *data;
+    bool bytes;          /* uint8, byte b standing for b / 255; else of the type that the step reads */
+    bool channels_first; /* images lie (c, h, w), to be turned */
+} nn_rows;
+
+/* Many batches, run in one call or, with breaks, in several. */
+typedef struct nn_epoch {
+    nn_step_mode mode;    /* any but NN_STEP_GRADIENTS */
+    nn_rows x, target;    /* target: int64 labels where the loss reads labels */
+    const int64_t *order; /* (samples): rows in the order they are taken, checked by the caller; NULL: as they lie */
+    int64_t samples, batch;
+    bool stop_at_nonfinite; /* a loss that is not finite ends it before its batch changes anything */
+    double *loss;           /* (batches): written; NULL in NN_STEP_PREDICT */
+    int64_t *correct;       /* (batches) or NULL: written, how many outputs are largest at the label */
+    void *output;           /* (samples, ...) or NULL: written, as the step stores it */
+
+    /* How far it is: zero to begin with. */
+    int64_t done;   /* whole batches */
+    int64_t time;   /* within the batch in work: the next forward or backward, as in nn_place */
+    bool nonfinite; /* ended before batch `done`, whose loss is loss[done] */
+} nn_epoch;
+
+/*
+ * Goes on with an epoch; returns when all is done, or about `seconds` later, be it within a batch: seconds of 0
+ * return after each. Parameters are whole in every break, as the last update left them. After an error the batch
+ * in work has changed none of them; error->index of a bad label is its row in `target`.
+ */
+nn_status nn_step_epoch(nn_step *step, nn_epoch *epoch, nn_update *const *updates, int64_t update_count,
+                        double seconds, int64_t *node, nn_error *error);
+
+/* Fills the gradients of the step's parameters with zeros. */
+void nn_step_clear(nn_step *step);
+void nn_step_threads(nn_step *step, int threads); /* at most so many from now on; 0: as many as the process */
 
 int64_t nn_step_bytes(const nn_step *step);    /* of the arena */
 int64_t nn_step_capacity(const nn_step *step); /* in samples */
@@ -200,6 +246,8 @@ typedef struct nn_place {
     int64_t from, to; /* first and last time of use: forward of node i is i, its backward 2 * count - 1 - i */
 } nn_place;
 void nn_step_places(const nn_step *step, int64_t node, nn_place *y, nn_place *dy, nn_place *saved);
+/* Those of the batch's x and target, and of the workspace. */
+void nn_step_common_places(const nn_step *step, nn_place *x, nn_place *target, nn_place *work);
 
 /* ---- random stream ----------------------------------------------------------------------------------- */
 

@@ -40,6 +40,9 @@ class Network:
                 specs[f"{position}.bias"] = Input(weight[:1], "uniform", half_width)
         return specs
 
+    def forward_flops(self, batch: int) -> float:
+        return sum(2.0 * batch * products for products in self._products())
+
     def training_flops(self, batch: int) -> float:
         """Forward, dW and dx of every layer with weights; no dx for the first of them."""
         forward = [2.0 * batch * products for products in self._products()]
@@ -122,4 +125,13 @@ PERCEPTRON = Network(
     "784-512-256-10",
     (784,),
     (_linear(784, 512), _RELU, _linear(512, 256), _RELU, _linear(256, 10)),
+)
+CIFAR_CNN = Network(
+    "CIFAR CNN",
+    (3, 32, 32),
+    (
+        *(_conv(3, 32, 3, padding=1), _RELU, _conv(32, 32, 3, padding=1), _RELU, _POOL),
+        *(_conv(32, 64, 3, padding=1), _RELU, _conv(64, 64, 3, padding=1), _RELU, _POOL),
+        *(_FLATTEN, _linear(4096, 256), _RELU, _linear(256, 10)),
+    ),
 )

@@ -16,7 +16,12 @@ import numpy as np
 from jax import lax
 
 from benchmarks.contestants.contestant import Operations, Runner
-from benchmarks.contestants.jax_training import optimizer_step, training_step
+from benchmarks.contestants.jax_training import (
+    epoch,
+    optimizer_step,
+    prediction,
+    training_step,
+)
 
 if TYPE_CHECKING:
     from benchmarks.case import Arrays, Case
@@ -41,6 +46,8 @@ def open_contestant(_variant: str, _threads: int) -> Operations:
         "activation.backward": _activation_backward,
         "optim.step": optimizer_step,
         "step.train": training_step,
+        "step.epoch": epoch,
+        "step.predict": prediction,
     }
     return Operations(jax.__version__, makers)
 

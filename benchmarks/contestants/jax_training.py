@@ -99,13 +99,10 @@ def optimizer_step(case: Case, arrays: Arrays) -> Runner:
     return Runner(run, result, training.reset)
 
 
-def training_step(case: Case, arrays: Arrays) -> Runner:
+def _step_of(case: Case, update: Callable[..., tuple[Tree, Tree]]) -> Callable[..., Tree]:
+    """One step as a pure function: (parameters, state, x, y) to (parameters, state, loss)."""
     network: Network = case.options["network"]
-    initial = {name: arrays[name] for name in network.weights()}
-    training = _Training(case, initial)
-    x, y = arrays["x"], jnp.array(arrays["y"], jnp.int32)
-    x = jnp.array(x.transpose(0, 2, 3, 1) if x.ndim == 4 else x)
-    names = list(initial)
+    names = list(network.weights())
 
     def loss_of(parameters: list[jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
         logits = _forward(network, dict(zip(names, parameters, strict=True)), x)
@@ -116,9 +113,22 @@ def training_step(case: Case, arrays: Arrays) -> Runner:
         parameters: list[jax.Array], state: Tree, x: jax.Array, y: jax.Array
     ) -> tuple[Tree, Tree, jax.Array]:
         loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y)
-        return *training.update(parameters, gradients, state), loss
+        return *update(parameters, gradients, state), loss
 
-    jitted = jax.jit(step, donate_argnums=(0, 1))
+    return step
+
+
+def _data(arrays: Arrays) -> tuple[jax.Array, jax.Array]:
+    x = arrays["x"]
+    return jnp.array(x.transpose(0, 2, 3, 1) if x.ndim == 4 else x), jnp.array(
+        arrays["y"], jnp.int32
+    )
+
+
+def training_step(case: Case, arrays: Arrays) -> Runner:
+    training = _Training(case, {name: arrays[name] for name in case.options["network"].weights()})
+    x, y = _data(arrays)
+    jitted = jax.jit(_step_of(case, training.update), donate_argnums=(0, 1))
 
     def run() -> jax.Array:
         training.parameters, training.state, loss = jitted(
@@ -132,6 +142,48 @@ def training_step(case: Case, arrays: Arrays) -> Runner:
         return {"losses": losses, **training.arrays()}
 
     return Runner(run, result, training.reset)
+
+
+def epoch(case: Case, arrays: Arrays) -> Runner:
+    """All batches in one jitted call: a scan over them, parameters and state donated."""
+    training = _Training(case, {name: arrays[name] for name in case.options["network"].weights()})
+    step = _step_of(case, training.update)
+    size = case.options["batch"]
+    x, y = (a.reshape(-1, size, *a.shape[1:]) for a in _data(arrays))
+
+    def scan(parameters: Tree, state: Tree, xs: jax.Array, ys: jax.Array) -> Tree:
+        def one(carry: tuple[Tree, Tree], batch: tuple[jax.Array, jax.Array]) -> Tree:
+            *carried, loss = step(*carry, *batch)
+            return tuple(carried), loss
+
+        return lax.scan(one, (parameters, state), (xs, ys))
+
+    jitted = jax.jit(scan, donate_argnums=(0, 1))
+
+    def run(xs: jax.Array, ys: jax.Array) -> jax.Array:
+        (training.parameters, training.state), losses = jitted(
+            training.parameters, training.state, xs, ys
+        )
+        return losses.block_until_ready()
+
+    def result() -> dict[str, np.ndarray]:
+        training.reset()
+        losses = np.array(run(x[:TRAINING_STEPS], y[:TRAINING_STEPS]))
+        return {"losses": losses, **training.arrays()}
+
+    return Runner(lambda: run(x, y), result, training.reset, times=len(x))
+
+
+def prediction(case: Case, arrays: Arrays) -> Runner:
+    network: Network = case.options["network"]
+    weights = {name: jnp.array(arrays[name]) for name in network.weights()}
+    x = jnp.array(arrays["x"])
+    jitted = jax.jit(lambda weights, x: _forward(network, weights, x))
+
+    def run() -> jax.Array:
+        return jitted(weights, x).block_until_ready()
+
+    return Runner(run, lambda: {"y": np.array(run())})
 
 
 def _forward(network: Network, weights: dict[str, jax.Array], x: jax.Array) -> jax.Array:

@@ -17,7 +17,12 @@ import numpy as np
 import nncore
 from benchmarks.case import aligned_copy
 from benchmarks.contestants.contestant import Operations, Runner
-from benchmarks.contestants.nncore_training import optimizer_step, training_step
+from benchmarks.contestants.nncore_training import (
+    epoch,
+    optimizer_step,
+    prediction,
+    training_step,
+)
 from nncore import nn
 from nncore._core import engine
 
@@ -30,7 +35,11 @@ Maker = Callable[..., Runner | None]
 def open_contestant(variant: str, threads: int) -> Operations:
     nncore.set_num_threads(threads)
     makers: dict[str, dict[str, Maker]] = {
-        "compiled": {"step.train": partial(training_step, compiled=True)},
+        "compiled": {
+            "step.train": partial(training_step, compiled=True),
+            "step.epoch": epoch,
+            "step.predict": partial(prediction, compiled=True),
+        },
         "channels_last": _image_makers(channels_last=True),
         "": _image_makers(channels_last=False)
         | {
@@ -43,6 +52,7 @@ def open_contestant(variant: str, threads: int) -> Operations:
             "activation.layer": _activation_layer,
             "optim.step": optimizer_step,
             "step.train": partial(training_step, compiled=False),
+            "step.predict": partial(prediction, compiled=False),
         },
     }
     return Operations(nncore.__version__, makers[variant])

@@ -97,3 +97,34 @@ def optimizer_step(case: Case, arrays: Arrays) -> Runner:
 def training_step(case: Case, arrays: Arrays, *, compiled: bool) -> Runner:
     state = (_CompiledTraining if compiled else _Training)(case, arrays)
     return Runner(state.run, state.result, state.reset)
+
+
+class _Epoch(_CompiledTraining):
+    """A data set in one call."""
+
+    def run(self) -> Any:
+        return self._step.epoch(self._x, self._y, batch_size=self._case.options["batch"])
+
+    def result(self) -> Arrays:
+        """Of the first batches only: in a thousand steps roundings grow."""
+        self.reset()
+        some = TRAINING_STEPS * self._case.options["batch"]
+        losses = self._step.epoch(
+            self._x[:some], self._y[:some], batch_size=self._case.options["batch"]
+        )
+        return {"losses": losses, **self.arrays()}
+
+
+def epoch(case: Case, arrays: Arrays) -> Runner:
+    state = _Epoch(case, arrays)
+    batches = len(arrays["x"]) / case.options["batch"]
+    return Runner(state.run, state.result, state.reset, times=batches)
+
+
+def prediction(case: Case, arrays: Arrays, *, compiled: bool) -> Runner:
+    network = case.options["network"]
+    model = nn.Sequential(*(getattr(nn, la.kind)(**la.arguments) for la in network.layers))
+    model.load_state_dict({name: arrays[name] for name in network.weights()})
+    model.eval()
+    predict, x = nncore.compile(model).predict if compiled else model, arrays["x"]
+    return Runner(lambda: predict(x), lambda: {"y": np.array(predict(x))})

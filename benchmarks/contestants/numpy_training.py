@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from benchmarks.case import Arrays, Case
     from benchmarks.cases.networks import Layer, Network
 
+LARGEST_STEP = 2e9  # flops; beyond, a step takes many seconds, and nobody's training goes so
+
 _ACTIVATIONS = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
 
 
@@ -60,6 +62,8 @@ def optimizer_step(case: Case, arrays: Arrays) -> Runner:
 def training_step(case: Case, arrays: Arrays, linear_backward: Callable[..., Any]) -> Runner | None:
     """Forward, loss, backward, update; Linear's backward is given."""
     network: Network = case.options["network"]
+    if case.flops > LARGEST_STEP:
+        return None
     parameters = _Parameters(case, {name: arrays[name] for name in network.weights()})
     x, y = arrays["x"], arrays["y"]
 

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.contestants.contestant import Operations, Runner
-from benchmarks.contestants.torch_training import optimizer_step, training_step
+from benchmarks.contestants.torch_training import optimizer_step, prediction, training_step
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +51,7 @@ def open_contestant(variant: str, threads: int) -> Operations:
         "activation.backward": _activation_backward,
         "activation.layer": _activation_layer,
         "optim.step": optimizer_step,
+        "step.predict": prediction,
     }
     return Operations(torch.__version__, makers)
 

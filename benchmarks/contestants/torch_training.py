@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from benchmarks.case import Arrays, Case
+    from benchmarks.cases.networks import Network
 
 
 class _Optimizer:
@@ -65,8 +66,7 @@ def training_step(
     if layout is torch.channels_last and len(network.input_shape) != 3:
         return None
     x, y = torch.from_numpy(arrays["x"]).clone(), torch.from_numpy(arrays["y"]).clone()
-    model = nn.Sequential(*(getattr(nn, la.kind)(**la.arguments) for la in network.layers))
-    model.load_state_dict({name: torch.from_numpy(arrays[name]) for name in network.weights()})
+    model = _model(network, arrays)
     if layout is torch.channels_last:
         x, model = x.contiguous(memory_format=layout), model.to(memory_format=layout)
     loss_fn = nn.CrossEntropyLoss()
@@ -87,3 +87,18 @@ def training_step(
         return {"losses": losses.numpy(), **state.arrays()}
 
     return Runner(run, result, state.reset)
+
+
+def prediction(case: Case, arrays: Arrays) -> Runner:
+    model, x = _model(case.options["network"], arrays).eval(), torch.from_numpy(arrays["x"]).clone()
+    return Runner(
+        lambda: model(x),
+        lambda: {"y": model(x).detach().numpy()},
+        surroundings=torch.inference_mode,
+    )
+
+
+def _model(network: Network, arrays: Arrays) -> nn.Sequential:
+    model = nn.Sequential(*(getattr(nn, la.kind)(**la.arguments) for la in network.layers))
+    model.load_state_dict({name: torch.from_numpy(arrays[name]) for name in network.weights()})
+    return model

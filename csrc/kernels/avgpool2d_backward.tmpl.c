@@ -25,10 +25,10 @@ typedef struct cells {
 
 NN_INLINE void share_vectors(cells to, const REAL *dy, vec divisor, int64_t c, int vecs, int64_t count) {
     vec share[4];
-    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++) share[v] = load_lanes(dy + c + v * VL, count) / divisor;
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++) share[v] = load_lanes(dy + c + v * VL, count) / divisor;
     for (int64_t i = 0; i < to.rows; i++)
         for (int64_t j = 0; j < to.cols; j++)
-            _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++)
+            NN_UNROLL(4) for (int v = 0; v < vecs; v++)
                 store_lanes(to.dx + i * to.row + j * to.col + c + v * VL, share[v], count);
 }
 
@@ -106,9 +106,9 @@ NN_INLINE void gather_vectors(REAL *dx, sources s, int64_t c, int vecs, int64_t 
     vec total[4] = {{0}, {0}, {0}, {0}};
     for (int64_t i = 0; i < s.rows; i++)
         for (int64_t j = 0; j < s.cols; j++)
-            _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++)
+            NN_UNROLL(4) for (int v = 0; v < vecs; v++)
                 total[v] = total[v] + load_lanes(s.dy + i * s.row + j * s.col + c + v * VL, count);
-    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++)
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++)
         store_lanes(dx + c + v * VL, total[v] / vset(s.divisor), count);
 }
 

@@ -24,13 +24,13 @@ NN_INLINE void mean_vectors(REAL *y, const patch *p, int64_t rows, int64_t cols,
     for (int64_t i = 0; i < rows; i++) {
         const REAL *x = p->x + i * p->row + c;
         vec sum[4];
-        _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++) sum[v] = load_lanes(x + v * VL, count);
+        NN_UNROLL(4) for (int v = 0; v < vecs; v++) sum[v] = load_lanes(x + v * VL, count);
         for (int64_t j = 1; j < cols; j++)
-            _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++)
+            NN_UNROLL(4) for (int v = 0; v < vecs; v++)
                 sum[v] = sum[v] + load_lanes(x + j * p->col + v * VL, count);
-        _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++) total[v] = total[v] + sum[v];
+        NN_UNROLL(4) for (int v = 0; v < vecs; v++) total[v] = total[v] + sum[v];
     }
-    _Pragma("GCC unroll 4") for (int v = 0; v < vecs; v++)
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++)
         store_lanes(y + c + v * VL, total[v] / vset(p->divisor), count);
 }
 

@@ -30,17 +30,17 @@ NN_INLINE void add_plane_products(vec acc[PLANE_TAPS][PLANE_COLUMNS], const plan
                                   const REAL *dy, int taps, int columns, int64_t lanes) {
     const int64_t x_tap = t->x_tap, dy_column = t->dy_column;
     vec xv[PLANE_TAPS];
-    _Pragma("GCC unroll 4") for (int i = 0; i < taps; i++) xv[i] = load_lanes(x + i * x_tap, lanes);
-    _Pragma("GCC unroll 6") for (int j = 0; j < columns; j++) {
+    NN_UNROLL(4) for (int i = 0; i < taps; i++) xv[i] = load_lanes(x + i * x_tap, lanes);
+    NN_UNROLL(6) for (int j = 0; j < columns; j++) {
         const vec dv = vkept(load_lanes(dy + j * dy_column, lanes));
-        _Pragma("GCC unroll 4") for (int i = 0; i < taps; i++) acc[i][j] = vfma(xv[i], dv, acc[i][j]);
+        NN_UNROLL(4) for (int i = 0; i < taps; i++) acc[i][j] = vfma(xv[i], dv, acc[i][j]);
     }
 }
 
 NN_INLINE void plane_sums(const plane_sum_tile *t, int columns, int taps) {
     vec acc[PLANE_TAPS][PLANE_COLUMNS];
-    _Pragma("GCC unroll 4") for (int i = 0; i < taps; i++) {
-        _Pragma("GCC unroll 6") for (int j = 0; j < columns; j++) acc[i][j] = vload(t->sum + i * t->sum_tap + j * VL);
+    NN_UNROLL(4) for (int i = 0; i < taps; i++) {
+        NN_UNROLL(6) for (int j = 0; j < columns; j++) acc[i][j] = vload(t->sum + i * t->sum_tap + j * VL);
     }
     const int64_t whole = t->width / VL * VL, rest = t->width - whole;
     for (int64_t n = 0; n < t->images; n++) {
@@ -50,8 +50,8 @@ NN_INLINE void plane_sums(const plane_sum_tile *t, int columns, int taps) {
             if (rest) add_plane_products(acc, t, x + whole, dy + whole, taps, columns, rest);
         }
     }
-    _Pragma("GCC unroll 4") for (int i = 0; i < taps; i++) {
-        _Pragma("GCC unroll 6") for (int j = 0; j < columns; j++) vstore(t->sum + i * t->sum_tap + j * VL, acc[i][j]);
+    NN_UNROLL(4) for (int i = 0; i < taps; i++) {
+        NN_UNROLL(6) for (int j = 0; j < columns; j++) vstore(t->sum + i * t->sum_tap + j * VL, acc[i][j]);
     }
 }
 
@@ -80,7 +80,7 @@ typedef struct plane_box {
 
 /* square (elements, columns) = VL elements of dy; count < VL: so many of them, then zeros. */
 NN_INLINE void load_elements(vec square[VL], const REAL *dy, int64_t channels, int64_t lanes, int64_t count) {
-    _Pragma("GCC unroll 16") for (int e = 0; e < VL; e++)
+    NN_UNROLL(16) for (int e = 0; e < VL; e++)
         square[e] = e < count ? load_lanes(dy + e * channels, lanes) : vset(0);
 }
 
@@ -104,10 +104,10 @@ static void copy_planes(REAL *planes, int64_t plane, REAL *total, const nn_conv2
                 else if (from + VL > safe) load_elements(square, dy + from, channels, columns, VL);
                 else load_elements(square, dy + from, channels, VL, VL);
                 vec pair = square[0] + square[1];
-                _Pragma("GCC unroll 8") for (int e = 2; e < VL; e += 2) pair += square[e] + square[e + 1];
+                NN_UNROLL(8) for (int e = 2; e < VL; e += 2) pair += square[e] + square[e + 1];
                 sum += pair;
                 vtranspose(square);
-                _Pragma("GCC unroll 16") for (int j = 0; j < VL; j++) vstore(planes + j * plane, square[j]);
+                NN_UNROLL(16) for (int j = 0; j < VL; j++) vstore(planes + j * plane, square[j]);
             }
         }
     }
@@ -157,10 +157,10 @@ static void sum_plane_box(const nn_conv2d_args *c, REAL *vectors, const plane_bo
 /* out (columns) = the sums over the lanes of `count` columns' vectors; whole vectors are written. */
 static void fold_lanes(REAL *out, const REAL *vectors, int64_t count) {
     vec square[VL];
-    _Pragma("GCC unroll 16") for (int j = 0; j < VL; j++) square[j] = j < count ? vload(vectors + j * VL) : vset(0);
+    NN_UNROLL(16) for (int j = 0; j < VL; j++) square[j] = j < count ? vload(vectors + j * VL) : vset(0);
     vtranspose(square);
-    _Pragma("GCC unroll 4") for (int width = VL / 2; width > 0; width /= 2) {
-        _Pragma("GCC unroll 8") for (int i = 0; i < width; i++) square[i] += square[i + width];
+    NN_UNROLL(4) for (int width = VL / 2; width > 0; width /= 2) {
+        NN_UNROLL(8) for (int i = 0; i < width; i++) square[i] += square[i + width];
     }
     vstore(out, square[0]);
 }

@@ -13,10 +13,10 @@
 NN_INLINE void add_product(vec acc[CONV_MAX_ROWS][CONV_MAX_VECS], const REAL *x, const REAL *dy, int rows,
                            int vecs) {
     vec dv[CONV_MAX_VECS];
-    _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) dv[v] = vload(dy + v * VL);
-    _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
+    NN_UNROLL(3) for (int v = 0; v < vecs; v++) dv[v] = vload(dy + v * VL);
+    NN_UNROLL(12) for (int i = 0; i < rows; i++) {
         const vec xv = vset(x[i]);
-        _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) acc[i][v] = vfma(xv, dv[v], acc[i][v]);
+        NN_UNROLL(3) for (int v = 0; v < vecs; v++) acc[i][v] = vfma(xv, dv[v], acc[i][v]);
     }
 }
 
@@ -25,8 +25,8 @@ NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) {
     const bool two_chains = rows * vecs < 8;
     vec acc[CONV_MAX_ROWS][CONV_MAX_VECS], odd[CONV_MAX_ROWS][CONV_MAX_VECS];
     const int64_t x_step = t->x_step[2], dy_step = t->dy_step[2], count = t->count[2];
-    _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
-        _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) {
+    NN_UNROLL(12) for (int i = 0; i < rows; i++) {
+        NN_UNROLL(3) for (int v = 0; v < vecs; v++) {
             acc[i][v] = vload(t->sum + (i * vecs + v) * VL);
             odd[i][v] = vset(0);
         }
@@ -43,8 +43,8 @@ NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) {
             for (; k > 0; k--, x += x_step, dy += dy_step) add_product(acc, x, dy, rows, vecs);
         }
     }
-    _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
-        _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++)
+    NN_UNROLL(12) for (int i = 0; i < rows; i++) {
+        NN_UNROLL(3) for (int v = 0; v < vecs; v++)
             vstore(t->sum + (i * vecs + v) * VL, two_chains ? acc[i][v] + odd[i][v] : acc[i][v]);
     }
 }

@@ -55,15 +55,15 @@ NN_INLINE vec weight_back_row(int i, vec s0, vec s1, vec s2, vec s3) {
 /* Position p of `lanes` channels at out + p * plane; cell (i, j) at x + i * line + j * cell. */
 NN_INLINE void transform_patch_lanes(REAL *out, int64_t plane, const REAL *x, int64_t line, int64_t cell,
                                      int64_t lanes) {
-    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
+    NN_UNROLL(4) for (int i = 0; i < 4; i++) {
         /* Cells are loaded again for each i: 16 of them, with what is made of them, are more than registers. */
         vec t[4];
-        _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
+        NN_UNROLL(4) for (int j = 0; j < 4; j++) {
             const REAL *at = x + j * cell;
             t[j] = patch_row(i, load_lanes(at, lanes), load_lanes(at + line, lanes),
                              load_lanes(at + 2 * line, lanes), load_lanes(at + 3 * line, lanes));
         }
-        _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++)
+        NN_UNROLL(4) for (int j = 0; j < 4; j++)
             vstore(out + (4 * i + j) * plane, patch_row(j, t[0], t[1], t[2], t[3]));
     }
 }

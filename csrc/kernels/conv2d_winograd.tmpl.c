@@ -30,21 +30,21 @@ NN_INLINE void product(const product_tile *t, int rows, int vecs) {
     REAL *c = t->c;
     for (int64_t n = 0; n < t->count; n++, a += rows * a_row, c += rows * c_row) {
         vec acc[CONV_MAX_ROWS][CONV_MAX_VECS];
-        _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) {
+        NN_UNROLL(3) for (int v = 0; v < vecs; v++) {
             const vec start = t->start ? vload(t->start + v * VL) : vset(0);
-            _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) acc[i][v] = start;
+            NN_UNROLL(12) for (int i = 0; i < rows; i++) acc[i][v] = start;
         }
         const REAL *b = t->b, *ak = a;
         for (int64_t k = 0; k < k_end; k++, ak++, b += vecs * VL) {
             vec bv[CONV_MAX_VECS];
-            _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) bv[v] = vload(b + v * VL);
-            _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
+            NN_UNROLL(3) for (int v = 0; v < vecs; v++) bv[v] = vload(b + v * VL);
+            NN_UNROLL(12) for (int i = 0; i < rows; i++) {
                 const vec av = vset(ak[i * a_row]);
-                _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) acc[i][v] = vfma(av, bv[v], acc[i][v]);
+                NN_UNROLL(3) for (int v = 0; v < vecs; v++) acc[i][v] = vfma(av, bv[v], acc[i][v]);
             }
         }
-        _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {
-            _Pragma("GCC unroll 3") for (int v = 0; v < vecs; v++) vstore(c + i * c_row + v * VL, acc[i][v]);
+        NN_UNROLL(12) for (int i = 0; i < rows; i++) {
+            NN_UNROLL(3) for (int v = 0; v < vecs; v++) vstore(c + i * c_row + v * VL, acc[i][v]);
         }
     }
 }
@@ -78,14 +78,14 @@ static void multiply_position(const nn_conv2d_args *c, REAL *products, const REA
 NN_INLINE void transform_quad_lanes(REAL *dest, int64_t line, int64_t element, const REAL *products, int64_t plane,
                                     int64_t h, int64_t w, int64_t lanes) {
     vec s[2][4];
-    _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
+    NN_UNROLL(4) for (int j = 0; j < 4; j++) {
         vec m[4];
-        _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) m[i] = vload(products + (4 * i + j) * plane);
+        NN_UNROLL(4) for (int i = 0; i < 4; i++) m[i] = vload(products + (4 * i + j) * plane);
         s[0][j] = quad_row(0, m[0], m[1], m[2], m[3]);
         s[1][j] = quad_row(1, m[0], m[1], m[2], m[3]);
     }
-    _Pragma("GCC unroll 2") for (int i = 0; i < 2; i++) {
-        _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
+    NN_UNROLL(2) for (int i = 0; i < 2; i++) {
+        NN_UNROLL(2) for (int j = 0; j < 2; j++)
             if (i < h && j < w)
                 store_lanes(dest + i * line + j * element, quad_row(j, s[i][0], s[i][1], s[i][2], s[i][3]), lanes);
     }

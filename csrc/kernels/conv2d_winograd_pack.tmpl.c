@@ -27,11 +27,11 @@ NN_DEFINE_KERNEL(conv2d_winograd_pack) {
                             tap[i][j][lane] = in[(ah->kernel + i * ah->kernel_step) * c->kernel_width + aw->kernel +
                                                  j * aw->kernel_step];
                 }
-                _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
+                NN_UNROLL(4) for (int i = 0; i < 4; i++) {
                     vec t[3];
-                    _Pragma("GCC unroll 3") for (int j = 0; j < 3; j++)
+                    NN_UNROLL(3) for (int j = 0; j < 3; j++)
                         t[j] = weight_row(i, vload(tap[0][j]), vload(tap[1][j]), vload(tap[2][j]));
-                    _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++)
+                    NN_UNROLL(4) for (int j = 0; j < 4; j++)
                         vstore(out + (4 * i + j) * position, weight_row(j, t[0], t[1], t[2]));
                 }
             }

@@ -16,13 +16,13 @@
 NN_INLINE void transform_dy_lanes(REAL *out, int64_t plane, const REAL *dy, int64_t line, int64_t element, int64_t h,
                                   int64_t w, int64_t lanes) {
     vec e[2][2];
-    _Pragma("GCC unroll 2") for (int i = 0; i < 2; i++) {
-        _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
+    NN_UNROLL(2) for (int i = 0; i < 2; i++) {
+        NN_UNROLL(2) for (int j = 0; j < 2; j++)
             e[i][j] = i < h && j < w ? load_lanes(dy + i * line + j * element, lanes) : vset(0);
     }
-    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
+    NN_UNROLL(4) for (int i = 0; i < 4; i++) {
         const vec t0 = quad_back_row(i, e[0][0], e[1][0]), t1 = quad_back_row(i, e[0][1], e[1][1]);
-        _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++)
+        NN_UNROLL(4) for (int j = 0; j < 4; j++)
             vstore(out + (4 * i + j) * plane, quad_back_row(j, t0, t1));
     }
 }
@@ -130,15 +130,15 @@ NN_DEFINE_KERNEL(conv2d_winograd_fold) {
             for (int64_t v = 0; v < width; v += VL) {
                 const REAL *in = sums + panel * c->rows + row * width + v;
                 vec t[3][4];
-                _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
+                NN_UNROLL(4) for (int j = 0; j < 4; j++) {
                     vec s[4];
-                    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++)
+                    NN_UNROLL(4) for (int i = 0; i < 4; i++)
                         s[i] = sum_pieces(c, in + (4 * i + j) * position, pieces);
-                    _Pragma("GCC unroll 3") for (int i = 0; i < 3; i++)
+                    NN_UNROLL(3) for (int i = 0; i < 3; i++)
                         t[i][j] = weight_back_row(i, s[0], s[1], s[2], s[3]);
                 }
                 REAL tap[9][VL];
-                _Pragma("GCC unroll 9") for (int i = 0; i < 9; i++)
+                NN_UNROLL(9) for (int i = 0; i < 9; i++)
                     vstore(tap[i], weight_back_row(i % 3, t[i / 3][0], t[i / 3][1], t[i / 3][2], t[i / 3][3]));
                 REAL *out = (REAL *)c->dweight + row * c->row_stride + (panel + v) * c->column_stride;
                 for (int64_t lane = 0; lane < nn_min(VL, c->columns - panel - v); lane++, out += c->column_stride)

@@ -62,7 +62,7 @@ NN_INLINE vec math_polynomial(vec x, const REAL *terms, int count) {
 NN_INLINE vec math_polynomial_pairs(vec x, vec square, const REAL *terms, int count) {
     int i = (count - 1) / 2 * 2;
     vec sum = i + 1 < count ? vfma(vset(terms[i + 1]), x, vset(terms[i])) : vset(terms[i]);
-    _Pragma("GCC unroll 16") for (i -= 2; i >= 0; i -= 2)
+    NN_UNROLL(16) for (i -= 2; i >= 0; i -= 2)
         sum = vfma(sum, square, vfma(vset(terms[i + 1]), x, vset(terms[i])));
     return sum;
 }

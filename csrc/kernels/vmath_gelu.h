@@ -56,8 +56,8 @@ static const REAL gelu_down[] = {1,
 NN_INLINE vec gelu_sum(vec a, vec square, const REAL *terms, int count) {
     const int last = (count - 1) / 2 * 2, odd = count % 2 ? count - 2 : count - 1;
     vec evens = vset(terms[last]), odds = vset(terms[odd]);
-    _Pragma("GCC unroll 8") for (int i = last - 2; i >= 0; i -= 2) evens = vfma(evens, square, vset(terms[i]));
-    _Pragma("GCC unroll 8") for (int i = odd - 2; i > 0; i -= 2) odds = vfma(odds, square, vset(terms[i]));
+    NN_UNROLL(8) for (int i = last - 2; i >= 0; i -= 2) evens = vfma(evens, square, vset(terms[i]));
+    NN_UNROLL(8) for (int i = odd - 2; i > 0; i -= 2) odds = vfma(odds, square, vset(terms[i]));
     return vfma(odds, a, evens);
 }
 #define GELU_SUM(a, square, terms) gelu_sum(a, square, terms, (int)(sizeof(terms) / sizeof(REAL)))

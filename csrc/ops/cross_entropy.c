@@ -21,7 +21,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
 }
 
 /* All of them, before anything is written. */
-static nn_status check_labels(const int64_t *labels, int64_t n, int64_t classes, nn_error *error) {
+nn_status nn_labels_check(const int64_t *labels, int64_t n, int64_t classes, nn_error *error) {
     bool outside = false;
     for (int64_t i = 0; i < n; i++) outside |= (uint64_t)labels[i] >= (uint64_t)classes; /* -1 is huge */
     if (!outside) return NN_OK;
@@ -32,7 +32,7 @@ static nn_status check_labels(const int64_t *labels, int64_t n, int64_t classes,
 }
 
 static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
-    nn_status status = check_labels(io->target, op->x[0], op->x[1], error);
+    nn_status status = nn_labels_check(io->target, op->x[0], op->x[1], error);
     if (status != NN_OK) return status;
     nn_cross_entropy_args args = {.partial = io->work, .probabilities = io->saved, .x = io->x, .labels = io->target,
                                   .classes = op->x[1], .rows_a_piece = rows_a_piece(op)};
@@ -43,7 +43,7 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
 }
 
 static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
-    nn_status status = check_labels(io->target, op->x[0], op->x[1], error);
+    nn_status status = nn_labels_check(io->target, op->x[0], op->x[1], error);
     if (status != NN_OK || !io->dx) return status;
     nn_cross_entropy_args args = {.dx = io->dx, .saved = io->saved, .labels = io->target, .classes = op->x[1],
                                   .scale = nn_loss_factor(io) / (double)op->x[0]};

@@ -54,6 +54,7 @@ static struct {
     _Alignas(64) atomic_int_least64_t next; /* the piece to be handed out next */
     _Alignas(64) atomic_bool owned;
     atomic_int keep; /* workers numbered `keep` and above go home */
+    atomic_int most; /* those numbered `most` and above stay out of the open job: its caller wants no more */
     atomic_int_least64_t pieces_by_workers;
 
     pthread_mutex_t mutex; /* guards going to sleep, nothing else */
@@ -67,6 +68,7 @@ static struct {
 };
 
 static atomic_int threads_wanted; /* 0: not asked yet */
+static _Thread_local int threads_limit; /* of the calls of this thread; 0: none of its own */
 static atomic_int_least64_t threshold = THRESHOLD;
 
 /* ---- waiting ----------------------------------------------------------------------------------------- */
@@ -106,7 +108,10 @@ typedef struct worker {
 
 static bool dismissed(const worker *w) { return w->index >= atomic_load(&pool.keep); }
 
-static bool is_open_for(uint64_t gate, const worker *w) { return (gate & OPEN) && gate >> 32 != w->seen; }
+/* A `most` that belongs to a later job does no harm: the gate has moved on then, and entering fails. */
+static bool is_open_for(uint64_t gate, const worker *w) {
+    return (gate & OPEN) && gate >> 32 != w->seen && w->index < atomic_load(&pool.most);
+}
 
 static bool is_called(const void *arg) {
     const worker *w = arg;
@@ -257,12 +262,14 @@ static bool is_worth_sharing(int64_t work, int64_t least) {
 void nn_parallel(nn_kernel_fn *kernel, const void *args, int64_t total, int64_t piece, int64_t work) {
     const int64_t least = atomic_load_explicit(&threshold, memory_order_relaxed);
     int threads;
-    if (total <= piece || !is_worth_sharing(work, least) || (threads = nn_threads_get()) == 1 || !own()) {
+    if (total <= piece || !is_worth_sharing(work, least) || threads_limit == 1 || (threads = nn_threads_get()) == 1 ||
+        !own()) {
         run_serial(kernel, args, total, piece);
         return;
     }
     const int64_t pieces = count_pieces(total, piece);
-    const int workers = pieces < threads ? (int)pieces - 1 : threads - 1;
+    const int most = threads_limit > 0 && threads_limit < threads ? threads_limit - 1 : threads - 1;
+    const int workers = pieces <= most ? (int)pieces - 1 : most;
     if (pool.count >= threads) dismiss(threads - 1);
     if (pool.count < workers) hire(workers, threads);
 
@@ -271,8 +278,9 @@ void nn_parallel(nn_kernel_fn *kernel, const void *args, int64_t total, int64_t 
     /* Tests want to see both at work, however small it is: one piece for the caller, one for a worker. */
     const bool share = least == 0 && pool.count > 0;
     atomic_store(&pool.next, share ? 1 : 0);
+    atomic_store(&pool.most, most);
     atomic_store(&pool.gate, ((atomic_load(&pool.gate) >> 32) + 1) << 32 | OPEN);
-    wake_workers(pieces - 1);
+    wake_workers(most < pool.count ? NN_THREADS_MAX : pieces - 1); /* whom a signal wakes is not ours to say */
     if (share) {
         run_piece(0);
         while (atomic_load(&pool.next) == 1) sched_yield();
@@ -291,6 +299,12 @@ int nn_threads_get(void) {
     int unset = 0;
     atomic_compare_exchange_strong(&threads_wanted, &unset, nn_threads_default());
     return atomic_load(&threads_wanted);
+}
+
+int nn_threads_limit(int limit) {
+    const int before = threads_limit;
+    threads_limit = limit;
+    return before;
 }
 
 nn_status nn_threads_set(int threads, nn_error *error) {

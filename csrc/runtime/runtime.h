@@ -17,6 +17,9 @@ nn_kernel_fn *nn_kernel(nn_kernel_id id, nn_dtype dtype);
  */
 void nn_parallel(nn_kernel_fn *kernel, const void *args, int64_t total, int64_t piece, int64_t work);
 
+/* At most so many threads in calls of nn_parallel by this thread; 0: as many as the process. Returns the former. */
+int nn_threads_limit(int limit);
+
 /* CPUs that the control groups listed in file `membership`, found under `root`, may use; INT_MAX: no limit. */
 int nn_cgroup_cpus(const char *membership, const char *root);
 

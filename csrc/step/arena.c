@@ -27,29 +27,38 @@ static int64_t value_bytes(const nn_step *step, int64_t node) {
     return step->nodes[node].loss ? (int64_t)sizeof(double) : nn_size_mul(op->y_count, nn_dtype_bytes(op->dtype));
 }
 
-/* Sizes and lifetimes of all buffers, from what each operation's backward reads. */
+/*
+ * Sizes and lifetimes of all buffers, from what each operation's backward reads. The whole way back to x is provided
+ * for, frozen layers included: whoever asks for the gradient of x takes it.
+ */
 static void set_lifetimes(nn_step *step) {
     const int64_t end = 2 * step->count - 1;
+    const nn_op *first = &step->nodes[0].given.op, *final = &step->nodes[step->count - 1].given.op;
+    const int64_t element = nn_dtype_bytes(first->dtype);
+    step->x = (nn_place){.offset = -1, .bytes = nn_size_mul(first->x_count, element), .from = 0, .to = 0};
+    step->target = (nn_place){.offset = -1, .from = 0, .to = end};
+    if (step->nodes[step->count - 1].loss)
+        step->target.bytes = nn_step_reads_labels(final->kind) ? nn_size_mul(final->x[0], sizeof(int64_t))
+                                                               : nn_size_mul(final->x_count, element);
+    step->scaled = (nn_place){.offset = -1, .bytes = 256 * element, .from = 0, .to = end};
     for (int64_t i = 0; i < step->count; i++) {
         step_node *node = &step->nodes[i];
-        const int needs = node->given.op.needs;
         node->y = (nn_place){.offset = -1, .bytes = value_bytes(step, i), .from = i, .to = i};
         node->dy = (nn_place){.offset = -1, .bytes = 0, .from = end, .to = 0};
-        node->saved = (nn_place){.offset = -1, .bytes = node->trained ? node->given.op.saved_bytes : 0,
-                                 .from = i, .to = time_backward(step, i)};
-        if (node->trained && (needs & NN_NEEDS_Y)) alive_at(&node->y, time_backward(step, i));
+        node->saved = (nn_place){.offset = -1, .bytes = node->given.op.saved_bytes, .from = i,
+                                 .to = time_backward(step, i)};
+        if (node->given.op.needs & NN_NEEDS_Y) alive_at(&node->y, time_backward(step, i));
     }
     for (int64_t i = 0; i < step->count; i++) {
         step_node *node = &step->nodes[i];
+        nn_place *x = node->given.input == 0 ? &step->x : &step->nodes[node->given.input - 1].y;
+        alive_at(x, time_forward(i));
+        if (node->given.op.needs & NN_NEEDS_X) alive_at(x, time_backward(step, i));
         if (node->given.input == 0) continue;
         step_node *source = &step->nodes[node->given.input - 1];
-        alive_at(&source->y, time_forward(i));
-        if (node->trained && (node->given.op.needs & NN_NEEDS_X)) alive_at(&source->y, time_backward(step, i));
-        if (node->wants_dx) {
-            source->dy.bytes = source->y.bytes;
-            alive_at(&source->dy, time_backward(step, i));
-            alive_at(&source->dy, time_backward(step, node->given.input - 1));
-        }
+        source->dy.bytes = source->y.bytes;
+        alive_at(&source->dy, time_backward(step, i));
+        alive_at(&source->dy, time_backward(step, node->given.input - 1));
         /* The prediction stays readable after the run. */
         if (node->loss) alive_at(&source->y, end);
     }
@@ -93,10 +102,13 @@ nn_status nn_step_layout(nn_step *step, nn_error *error) {
         if (op->backward_bytes > step->work.bytes) step->work.bytes = op->backward_bytes;
     }
 
-    nn_place **places = nn_alloc(nn_size_mul(3 * step->count + 1, sizeof *places));
+    nn_place **places = nn_alloc(nn_size_mul(3 * step->count + 4, sizeof *places));
     if (!places) return nn_fail(error, NN_MEMORY_ERROR, "step", -1, step->count, "fewer nodes than", step->count);
     int64_t count = 0;
     places[count++] = &step->work;
+    places[count++] = &step->x;
+    places[count++] = &step->target;
+    places[count++] = &step->scaled;
     for (int64_t i = 0; i < step->count; i++) {
         places[count++] = &step->nodes[i].y;
         places[count++] = &step->nodes[i].dy;

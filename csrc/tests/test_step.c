@@ -8,42 +8,7 @@
 
 #include "check.h"
 #include "nncore.h"
-
-enum { N = 23, IN = 37, HIDDEN = 29, CLASSES = 5, NODES = 4 };
-
-typedef struct network {
-    nn_node nodes[NODES];
-    float *w1, *b1, *w2, *b2, *dw1, *db1, *dw2, *db2, *x;
-    int64_t *labels;
-} network;
-
-static float *numbers(int64_t count, int seed) {
-    float *a = malloc((size_t)count * sizeof *a);
-    for (int64_t i = 0; i < count; i++) a[i] = (float)((i * 37 + seed * 11) % 101 - 50) / 50.0f;
-    return a;
-}
-
-static network make(void) {
-    network net = {.w1 = numbers(HIDDEN * IN, 1), .b1 = numbers(HIDDEN, 2), .w2 = numbers(CLASSES * HIDDEN, 3),
-                   .b2 = numbers(CLASSES, 4), .dw1 = numbers(HIDDEN * IN, 5), .db1 = numbers(HIDDEN, 6),
-                   .dw2 = numbers(CLASSES * HIDDEN, 7), .db2 = numbers(CLASSES, 8), .x = numbers(N * IN, 9),
-                   .labels = malloc(N * sizeof(int64_t))};
-    for (int i = 0; i < N; i++) net.labels[i] = i % CLASSES;
-    const nn_op linear1 = {.kind = NN_OP_LINEAR, .x = {N, IN, 1, 1}, .channels = HIDDEN, .groups = 1, .bias = true};
-    const nn_op relu = {.kind = NN_OP_RELU, .x = {N, HIDDEN, 1, 1}, .groups = 1};
-    const nn_op linear2 = {.kind = NN_OP_LINEAR, .x = {N, HIDDEN, 1, 1}, .channels = CLASSES, .groups = 1, .bias = true};
-    const nn_op loss = {.kind = NN_OP_CROSS_ENTROPY, .x = {N, CLASSES, 1, 1}, .groups = 1};
-    net.nodes[0] = (nn_node){linear1, 0, net.w1, net.b1, net.dw1, net.db1};
-    net.nodes[1] = (nn_node){relu, 1, NULL, NULL, NULL, NULL};
-    net.nodes[2] = (nn_node){linear2, 2, net.w2, net.b2, net.dw2, net.db2};
-    net.nodes[3] = (nn_node){loss, 3, NULL, NULL, NULL, NULL};
-    return net;
-}
-
-static void destroy(network *net) {
-    free(net->w1), free(net->b1), free(net->w2), free(net->b2), free(net->dw1), free(net->db1), free(net->dw2);
-    free(net->db2), free(net->x), free(net->labels);
-}
+#include "step_network.h"
 
 /* The same by hand, on buffers of exact size. */
 static double by_hand(const network *net, int64_t n, float *dw1, float *dw2) {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.cases import FAMILIES, find
-from benchmarks.cases.networks import LENET5, NOTES_CNN, PERCEPTRON, POLICY, Network
+from benchmarks.cases.networks import CIFAR_CNN, LENET5, NOTES_CNN, PERCEPTRON, POLICY, Network
 
 ALL = [case for cases in FAMILIES.values() for case in cases]
 
@@ -61,7 +61,13 @@ def test_inputs_are_float32_on_a_cache_line_and_labels_in_range() -> None:
 
 @pytest.mark.parametrize(
     ("network", "parameters"),
-    [(NOTES_CNN, 8_938), (LENET5, 61_706), (POLICY, 4_610), (PERCEPTRON, 535_818)],
+    [
+        (CIFAR_CNN, 1_116_970),
+        (NOTES_CNN, 8_938),
+        (LENET5, 61_706),
+        (POLICY, 4_610),
+        (PERCEPTRON, 535_818),
+    ],
     ids=lambda value: value.name if isinstance(value, Network) else None,
 )
 def test_the_networks_have_their_known_number_of_parameters(
@@ -73,6 +79,8 @@ def test_the_networks_have_their_known_number_of_parameters(
 def test_the_work_of_a_step() -> None:
     # Three products of each layer, two of the first.
     assert POLICY.training_flops(32) == 2 * 32 * (2 * 4 * 64 + 3 * 64 * 64 + 3 * 64 * 2)
+    assert POLICY.forward_flops(1) == 2 * (4 * 64 + 64 * 64 + 64 * 2)
+    assert find("step", "4-64-64-2 Adam b32 epoch").flops == POLICY.training_flops(32)
     conv1, conv2, linear = 12 * 25 * 24 * 24, 24 * 12 * 9 * 10 * 10, 600 * 10
     assert NOTES_CNN.training_flops(64) == 2 * 64 * (2 * conv1 + 3 * conv2 + 3 * linear)
 

@@ -45,6 +45,7 @@ CASES = (
     ("optim", "4-64-64-2 Adam"),
     ("step", "notes' CNN SGD b64"),
     ("step", "4-64-64-2 Adam b32"),
+    ("step", "4-64-64-2 predict b1"),
 )
 
 

@@ -37,6 +37,22 @@ class TestEvaluate:
             *classes, compiled=False
         )
 
+    def test_right_answers_are_counted_as_numpy_does(self, classes, dtype):
+        """The first of equal outputs is the largest, a NaN larger than all; counted in C."""
+        x, y = classes
+        for spoil in ("ties", "first", "last", "all"):
+            model = make_model(dtype=dtype)
+            if spoil == "ties":
+                model[2].weight.data[...] = 0
+                model[2].bias.data[...] = [1, 2, 2]
+            else:
+                rows = {"first": 0, "last": 2, "all": slice(None)}[spoil]
+                model[2].weight.data[rows] = np.nan
+            trainer = make_trainer(model)
+            found = trainer.evaluate(x, y, batch_size=7)
+            assert found.accuracy == trainer.evaluate(x, y, batch_size=7, compiled=False).accuracy
+            assert found.accuracy == np.mean(trainer.model(x.astype(dtype)).argmax(axis=1) == y)
+
     @COMPILED
     def test_squared_error_has_no_accuracy(self, numbers, compiled):
         x, y = numbers

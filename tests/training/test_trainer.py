@@ -50,17 +50,42 @@ class TestFit:
     def test_runs_compiled_where_it_can(self, classes, monkeypatch):
         ways = []
         for kind in (runners.CompiledRunner, runners.EagerRunner):
-            train = kind.train
 
-            def note(self, x, y, kind=kind, train=train):
+            def note(self, *given, kind=kind, epoch=kind.epoch):
                 ways.append(kind.__name__)
-                return train(self, x, y)
+                return epoch(self, *given)
 
-            monkeypatch.setattr(kind, "train", note)
+            monkeypatch.setattr(kind, "epoch", note)
         make_trainer().fit(*classes, batch_size=50, verbose=0)
         make_trainer().fit(*classes, batch_size=50, verbose=0, compiled=False)
         make_trainer(make_model(Double())).fit(*classes, batch_size=50, verbose=0)
         assert ways == ["CompiledRunner", "EagerRunner", "EagerRunner"]
+
+    def test_an_epoch_is_one_call_where_it_can(self, classes, monkeypatch):
+        """Else a call for each batch; the result is the same."""
+
+        class Own(optim.Adam):
+            def step(self, **options):
+                super().step(**options)
+
+        calls, train = [], runners.CompiledRunner.train
+        monkeypatch.setattr(
+            runners.CompiledRunner,
+            "train",
+            lambda self, x, y: (calls.append(len(x)), train(self, x, y))[1],
+        )
+        results = set()
+        for make in (
+            lambda model: optim.Adam(model.parameters()),
+            lambda model: Own(model.parameters()),
+            lambda model: optim.Adam([*model.parameters(), nn.Parameter([1.0])]),
+        ):
+            model = make_model()
+            trainer = Trainer(model, nn.CrossEntropyLoss(), make(model), seed=3)
+            history = trainer.fit(*classes, 2, 20, verbose=0).history
+            results.add((weights(model), *history["loss"], *history["accuracy"]))
+        assert len(results) == 1
+        assert calls == [20, 20, 10] * 2 * 2
 
     @pytest.mark.parametrize("make", ["linear", "cnn"])
     @pytest.mark.parametrize("rule", ["sgd", "adam", "adamw"])
@@ -140,20 +165,31 @@ class TestFit:
 
     def test_every_sample_once_an_epoch(self, classes, monkeypatch):
         x = np.arange(50, dtype=np.float32).reshape(50, 1) + np.zeros((50, 4), np.float32)
-        seen = []
+        seen, forward = [], nn.Sequential._forward
         monkeypatch.setattr(
-            runners.CompiledRunner,
-            "train",
-            lambda self, x, y: (seen.append(x[:, 0].tolist()), (1.0, np.zeros((len(x), 3))))[1],
+            nn.Sequential,
+            "_forward",
+            lambda self, x: (seen.append(x[:, 0].tolist()), forward(self, x))[1],
         )
-        make_trainer().fit(x, classes[1], epochs=2, batch_size=16, verbose=0)
+
+        def fit(**options):
+            seen.clear()
+            trainer = make_trainer()
+            trainer.fit(x, classes[1], batch_size=16, verbose=0, compiled=False, **options)
+            return weights(trainer.model)
+
+        shuffled = fit(epochs=2)
         assert [len(batch) for batch in seen] == [16, 16, 16, 2] * 2
         first, second = [*chain(*seen[:4])], [*chain(*seen[4:])]
         assert sorted(first) == sorted(second) == list(range(50))
         assert first != second
-        seen.clear()
-        make_trainer().fit(x, classes[1], batch_size=16, verbose=0, shuffle=False)
+        in_order = fit(shuffle=False)
         assert [*chain(*seen)] == list(range(50))
+        # And compiled, where batches are not seen, the same.
+        for expected, options in ((shuffled, {"epochs": 2}), (in_order, {"shuffle": False})):
+            trainer = make_trainer()
+            trainer.fit(x, classes[1], batch_size=16, verbose=0, **options)
+            assert weights(trainer.model) == expected
 
     def test_learns(self, classes):
         trainer = make_trainer()

@@ -8,6 +8,7 @@ from small_models import Double, make_model, make_trainer, weights
 
 import nncore as nc
 from nncore import nn, optim
+from nncore._core import engine
 from nncore.training import Trainer, runners
 
 COMPILED = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "eager"])
@@ -196,15 +197,19 @@ class TestAfterAnError:
     @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
     def test_interrupted(self, classes, monkeypatch, compiled, error):
         kind = runners.CompiledRunner if compiled else runners.EagerRunner
-        train, calls = kind.train, []
+        epoch, calls = kind.epoch, []
 
-        def interrupted(self, x, y):
-            calls.append(1)
-            if len(calls) == 2 * 5 + 3:
+        def note(batch):
+            if batch == 3:
                 raise error
-            return train(self, x, y)
 
-        monkeypatch.setattr(kind, "train", interrupted)
+        def interrupted(self, data, order, batch_size, meter, watcher):
+            calls.append(1)
+            if len(calls) == 3:
+                watcher = runners.Watcher(note, 0.0)
+            return epoch(self, data, order, batch_size, meter, watcher)
+
+        monkeypatch.setattr(kind, "epoch", interrupted)
         trainer, plain = make_trainer(), make_trainer()
         trainer.model.eval()
         with pytest.raises(error):
@@ -216,15 +221,24 @@ class TestAfterAnError:
         assert all((parameter.grad == 0).all() for parameter in trainer.model.parameters())
         plain.fit(*classes, 2, 10, verbose=0, compiled=compiled)
         assert trainer.history.history["loss"] == plain.history.history["loss"]
+        # The weights are those after the last whole batch.
+        third = engine.stream_permutation(5, "shuffle", 2, 50)[:30]
+        loss_fn = nn.CrossEntropyLoss()
+        for rows in third.reshape(3, 10):
+            loss_fn(plain.model(classes[0][rows]), classes[1][rows])
+            plain.model.backward(loss_fn.backward())
+            plain.optimizer.step()
+            plain.model.zero_grad()
+        assert weights(trainer.model) == weights(plain.model)
         # And it goes on with the third epoch.
         trainer.fit(*classes, 1, 10, verbose=0, compiled=compiled)
         assert trainer.history.epochs == [1, 2, 3]
 
     def test_interrupted_while_validating(self, classes, monkeypatch):
-        def interrupt(self, x, y):
+        def interrupt(self, *given):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(runners.CompiledRunner, "evaluate", interrupt)
+        monkeypatch.setattr(runners.CompiledRunner, "measure", interrupt)
         trainer = make_trainer()
         with pytest.raises(KeyboardInterrupt):
             trainer.fit(*classes, validation_data=classes, verbose=0)

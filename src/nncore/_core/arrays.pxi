@@ -190,3 +190,23 @@ cdef void _transpose(ndarray out, ndarray x, int64_t n, int64_t rows, int64_t co
     cdef nn_dtype dtype = dtype_of(x)
     with nogil:
         nn_transpose(dst, src, dtype, n, rows, cols)
+
+
+def sample_rows(ndarray x not None):
+    """(array, whether images lie (C, H, W)): the memory of `x` without gaps, itself where it is so, one row a sample."""
+    if _is_channels_last(x):
+        return x, False
+    return row_major(x), cnp.PyArray_NDIM(x) == 4
+
+
+def row_order(order, int64_t count, str layer):
+    """`order` as an int64 array of its own, each number at least 0 and below count."""
+    array = np.asarray(order)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise TypeError(f"{layer}: order has dtype {array.dtype} and shape {array.shape}, "
+                        "expected one row number a sample, integers (N,)")
+    wrong = np.flatnonzero((array < 0) | (array >= count))
+    if wrong.size:
+        raise IndexError(f"{layer}: order[{wrong[0]}] is {array[wrong[0]]}, expected 0 to {count - 1}, "
+                         f"as x has {count} rows")
+    return np.array(array, np.int64, order="C")

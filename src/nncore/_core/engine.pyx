@@ -6,8 +6,9 @@ allocate their results; arguments that they change (gradients that are added to)
 """
 cimport cython
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.math cimport isfinite
+from libc.math cimport NAN, isfinite
 from libc.string cimport memcpy, memset
 from numpy cimport ndarray
 
@@ -33,6 +34,7 @@ include "losses.pxi"
 include "flatten.pxi"
 include "conv2d.pxi"
 include "update.pxi"
+include "step_checks.pxi"
 include "step.pxi"
 include "random.pxi"
 include "maxpool2d.pxi"

@@ -157,11 +157,41 @@ cdef extern from "nncore.h" nogil:
     void nn_step_destroy(nn_step *step)
     nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *x, const void *target, int64_t n,
                           nn_update **updates, int64_t update_count, double *loss, int64_t *node, nn_error *error)
+    nn_status nn_step_forward(nn_step *step, const void *x, int64_t n, int64_t *node, nn_error *error)
+    nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, int64_t *node, nn_error *error)
+    int64_t nn_step_recorded(const nn_step *step)
+    void nn_step_forget(nn_step *step)
+
+    ctypedef struct nn_rows:
+        const void *data
+        cbool bytes
+        cbool channels_first
+
+    ctypedef struct nn_epoch:
+        nn_step_mode mode
+        nn_rows x
+        nn_rows target
+        const int64_t *order
+        int64_t samples
+        int64_t batch
+        cbool stop_at_nonfinite
+        double *loss
+        int64_t *correct
+        void *output
+        int64_t done
+        int64_t time
+        cbool nonfinite
+
+    nn_status nn_step_epoch(nn_step *step, nn_epoch *epoch, nn_update **updates, int64_t update_count,
+                            double seconds, int64_t *node, nn_error *error)
+    void nn_step_clear(nn_step *step)
+    void nn_step_threads(nn_step *step, int threads)
     int64_t nn_step_bytes(const nn_step *step)
     int64_t nn_step_capacity(const nn_step *step)
     const void *nn_step_value(const nn_step *step, int64_t value)
     const nn_op *nn_step_op(const nn_step *step, int64_t node)
     void nn_step_places(const nn_step *step, int64_t node, nn_place *y, nn_place *dy, nn_place *saved)
+    void nn_step_common_places(const nn_step *step, nn_place *x, nn_place *target, nn_place *work)
 
     ctypedef struct nn_stream:
         pass

@@ -124,3 +124,50 @@ cdef class Update:
         with nogil:
             tensor = nn_update_nonfinite(&self.update)
         return None if tensor < 0 else tensor
+
+
+cdef class Plan:
+    """The updates of an optimiser as they were configured, and all that they were configured for.
+
+    A small compiled step takes a few microseconds, checking and setting its numbers more: whether they are
+    still the same is asked here, without making lists.
+    """
+
+    cdef readonly list updates
+    cdef list _groups, _numbers
+    cdef tuple _names
+    cdef object _version
+    cdef bint _clear_grad
+
+    def __init__(self, list groups not None, names, version, bint clear_grad, list updates not None):
+        self.updates, self._groups, self._names = updates, groups, tuple(names)
+        self._version, self._clear_grad = version, clear_grad
+        self._numbers = []
+        for group in groups:
+            self._numbers.append(len(group["params"]))
+            self._numbers += [_value_of(group[name]) for name in self._names]
+
+    cpdef bint holds(self, list groups, version, bint clear_grad):
+        """Whether they are right for these groups as they are now."""
+        cdef Py_ssize_t at, i, k = 0
+        cdef dict group
+        if groups is not self._groups or clear_grad != self._clear_grad or version != self._version:
+            return False
+        if len(groups) * (len(self._names) + 1) != len(self._numbers):
+            return False
+        for at in range(len(groups)):
+            group = groups[at]
+            if len(group["params"]) != self._numbers[k]:
+                return False
+            k += 1
+            for i in range(len(self._names)):
+                now, then = _value_of(group[self._names[i]]), self._numbers[k]
+                if now is not then and now != then:
+                    return False
+                k += 1
+        return True
+
+
+cdef inline object _value_of(object number):
+    """What a number is now: a list of betas may change in place."""
+    return tuple(number) if type(number) is list else number

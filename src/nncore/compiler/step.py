@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._core import engine
-from nncore.compiler.builder import Node, lower
-from nncore.losses import CrossEntropyLoss
+from nncore.compiler import table
+from nncore.compiler.prepared import Array, Batches, Prepared, canonical
 from nncore.nn import structure
 from nncore.nn.module import Module
 from nncore.optim.optimizer import Optimizer
-
-Array = NDArray[Any]
 
 
 def compile(
@@ -24,6 +23,7 @@ def compile(
     *,
     input_shape: tuple[int, ...] | None = None,
     max_batch: int | None = None,
+    threads: int | None = None,
 ) -> Step:
     """Compile a training step: forward, loss, backward and update in a single call without the GIL.
 
@@ -32,13 +32,17 @@ def compile(
     model
         A layer, or `Sequential`s of layers.
     loss_fn
-        `CrossEntropyLoss` or `MSELoss`; without it the step can only `predict`.
+        `CrossEntropyLoss` or `MSELoss`. Without it the step can `predict`, and train by gradients
+        that come from elsewhere: `forward`, `backward`, `update`.
     optimizer
-        Without it the step can give `gradients` but not train.
+        Without it the step can give `gradients` but not train. It may hold parameters besides the
+        model's.
     input_shape
         Shape of one sample, without the batch axis. Default: taken from the first batch.
     max_batch
         Samples to make room for. Default: the first batch; a larger one rebuilds the arena.
+    threads
+        Threads this step may use at most. Default: as many as the process (`set_num_threads`).
 
     Returns
     -------
@@ -50,52 +54,57 @@ def compile(
     TypeError
         A layer or a loss has no compiled form.
     ValueError
-        `input_shape` does not fit the model, or `max_batch` is not positive.
+        `input_shape` does not fit the model, or `max_batch` or `threads` is not positive.
     """
-    step = Step(model, loss_fn, optimizer, max_batch=max_batch)
+    step = Step(model, loss_fn, optimizer, max_batch=max_batch, threads=threads)
     if input_shape is not None:
-        step._build(tuple(int(size) for size in input_shape), max_batch or 1)
+        step._build(tuple(int(size) for size in input_shape), 1)
     return step
 
 
-class Step:
-    """A compiled training step; see `compile`. It owns no parameters and no optimiser state."""
+class Step(Prepared):
+    """A compiled training step; see `compile`. It owns no parameters and no optimiser state.
 
-    def __init__(
-        self, model: Module, loss_fn: Any, optimizer: Optimizer | None, *, max_batch: int | None
-    ) -> None:
-        if not isinstance(model, Module):
-            raise TypeError(f"compile: model must be a Module, got {type(model).__name__}")
-        if optimizer is not None and not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"compile: optimizer must be an Optimizer, got {type(optimizer).__name__}"
-            )
-        if optimizer is not None and loss_fn is None:
-            raise ValueError("compile: an optimizer needs a loss_fn to have gradients from")
-        if max_batch is not None and max_batch < 1:
-            raise ValueError(f"compile: max_batch must be positive, got {max_batch}")
-        self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
-        self._max_batch = max_batch or 0
-        self._dtype: np.dtype[Any] = model.dtype or np.dtype(np.float32)
-        self._nodes: list[Node] = []
-        self._core: Any = None
-        self._input_shape: tuple[int, ...] | None = None
-        self._built_for = -1
+    One thread at a time may use it, a second one gets a `RuntimeError`: `clone` gives it a step of
+    its own over the same weights. Changes of the model's structure (frozen parameters, replaced
+    layers) are noticed by themselves. After any error parameters and optimiser state are as they
+    were before the call, or, in `epoch`, after the last whole batch.
+    """
+
+    def clone(self) -> Step:
+        """A step of the same model, loss and optimiser with an arena of its own."""
+        other = Step(
+            self.model,
+            self.loss_fn,
+            self.optimizer,
+            max_batch=self._max_batch or None,
+            threads=self._threads or None,
+        )
+        if self._input_shape is not None:
+            other._build(self._input_shape, 1)
+        return other
+
+    # ---- one batch
 
     def __call__(self, x: ArrayLike, y: ArrayLike) -> float:
         """Train on one batch: gradients zeroed, forward, loss, backward, update; returns the loss.
 
-        Gradients read zero afterwards. An empty batch changes nothing and returns NaN.
+        The numbers of the optimiser are read at each call. Gradients read zero afterwards. An
+        empty batch changes nothing and returns NaN.
         """
-        if self.optimizer is None:
-            raise RuntimeError("Step: compiled without an optimizer: use step.gradients(x, y)")
-        updates = self.optimizer._compiled_updates(clear_grad=True)
-        if self._built_for == structure.version():
-            loss = self._core.run_ready(engine.STEP_TRAIN, x, y, updates)
+        optimizer, version = self.optimizer, structure.version()
+        if self._built_for == version and optimizer is not None:
+            plan = optimizer._plan
+            loss = self._core.train_ready(x, y, plan, optimizer.param_groups, version)
             if loss is not None:
+                if self._strangers or plan is not self._seen:
+                    self._clear_strangers()
                 return loss  # type: ignore[no-any-return]
+        updates = self._updates("gradients(x, y)")
         inputs, target = self._prepare(x, y)
-        return float(self._core.run(engine.STEP_TRAIN, inputs, target, updates))
+        loss = float(self._core.run(engine.STEP_TRAIN, inputs, target, updates))
+        self._clear_strangers()
+        return loss
 
     def gradients(self, x: ArrayLike, y: ArrayLike) -> float:
         """The same without the update: the gradients stay in each `Parameter.grad`."""
@@ -109,92 +118,215 @@ class Step:
 
     def predict(self, x: ArrayLike, out: Array | None = None) -> Array:
         """The model's output for one batch, in `out` if given."""
+        if out is None and self._built_for == structure.version():
+            y = self._core.predict_ready(x)
+            if y is not None:
+                return y  # type: ignore[no-any-return]
         inputs = self._prepare_input(x)
-        self._core.run(engine.STEP_PREDICT, inputs, None, [])
-        return self._output(len(inputs), out)
+        if out is not None:
+            shape = (len(inputs), *self._nodes[self._last].y_shape[1:])
+            if out.shape != shape or out.dtype != self._dtype:
+                raise ValueError(
+                    f"Step: out has shape {out.shape} and dtype {out.dtype},"
+                    f" expected {shape} and {self._dtype}"
+                )
+        return np.asarray(self._core.predict(inputs, out))
+
+    # ---- the two halves, for a loss of one's own
+
+    def forward(self, x: ArrayLike) -> Array:
+        """The model's output for one batch, with everything kept that `backward` needs.
+
+        Each forward serves one backward; any other call in between takes it away. `x` is copied.
+        """
+        inputs = self._prepare_input(x)
+        return np.asarray(self._core.forward(inputs))
+
+    def backward(self, grad: ArrayLike, input_grad: bool = False) -> Array | None:
+        """Back-propagate: add to the gradients of all parameters, for the last `forward`.
+
+        Parameters
+        ----------
+        grad : array_like
+            dC/dy, of the shape of the output.
+        input_grad : bool
+            Whether to compute dC/dx.
+
+        Returns
+        -------
+        array or None
+            dC/dx, of the shape of x; None without `input_grad`.
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward` since the last backward, or another call came in between.
+        TypeError, ValueError
+            `grad` is not of floating numbers; it has another shape than the output. The forward
+            still waits.
+        """
+        recorded = -1 if self._core is None else self._core.recorded
+        if recorded < 0:
+            raise RuntimeError(
+                "Step: backward has no recorded forward: call step.forward(x) first; each serves"
+                " one backward, and other calls of the step take it away"
+            )
+        grad = engine.floating(grad, self._dtype, "Step.backward", "grad")
+        shape = (recorded, *self._nodes[self._last].y_shape[1:])
+        if grad.shape != shape:
+            raise ValueError(f"Step.backward: grad has shape {grad.shape}, expected {shape}")
+        dx: Array | None = self._core.backward(canonical(grad), bool(input_grad))
+        return dx
+
+    def update(self) -> None:
+        """Let the optimiser change its parameters by their gradients, which read zero afterwards.
+
+        That takes in parameters that belong to no layer of the model. A `forward` that waits for
+        its backward is given up, since the weights it was made with are gone.
+        """
+        updates = self._updates("backward(grad)")
+        if self._core is not None:
+            if self._core.running:
+                raise RuntimeError("Step: update while the step is running in another thread")
+            self._core.forget()
+        for update in updates:
+            update.run()
+        self._clear_strangers()
+
+    # ---- many batches
+
+    def epoch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        order: ArrayLike | None = None,
+        batch_size: int = 32,
+        *,
+        error_if_nonfinite: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> NDArray[np.float64]:
+        """Train on a whole data set, batch by batch, in C: as ``step(x[rows], y[rows])`` for each.
+
+        Parameters
+        ----------
+        x : array_like
+            Inputs, one row a sample. Images of dtype uint8 are scaled on the way: byte b reads as
+            b / 255, divided in the model's dtype. Other dtypes than the model's are converted
+            first.
+        y : array_like
+            Labels or targets, as the loss wants them.
+        order : array_like of int, optional
+            Row numbers, in the order in which they are taken; any number of them. Copied. Default:
+            all rows as they lie.
+        batch_size : int
+            Samples a step; the last batch takes what is left.
+        error_if_nonfinite : bool
+            Whether a loss that is infinite or NaN ends the epoch, before its batch changes
+            anything.
+        progress : callable, optional
+            Called with (whole batches done, batches in all), about twenty times a second and at
+            the end. It must not change the model's structure.
+
+        Returns
+        -------
+        array of float64
+            The loss of each batch, each taken before its update. `losses` has them too.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C is heard twenty times a second, within large batches too. As after an error of
+            `progress`: parameters and optimiser are as after the last whole batch, gradients are
+            zero, and `losses` has the losses of the whole batches.
+        IndexError
+            A label is out of range: found before its batch changes anything. A row number of
+            `order` is: found before anything is run.
+        FloatingPointError
+            `error_if_nonfinite`: names loss and batch.
+        TypeError, ValueError
+            As for a single batch.
+        """
+        updates = self._updates("evaluate(x, y)")
+        self._need_loss()
+        data = self._batches("Step.epoch", x, y, order, batch_size)
+        batches = len(data)
+        finite = self._run_epoch(
+            engine.STEP_TRAIN,
+            data,
+            updates,
+            stop_at_nonfinite=error_if_nonfinite,
+            progress=None if progress is None else lambda done: progress(done, batches),
+        )
+        self._clear_strangers()
+        if not finite:
+            at = len(self._losses)
+            raise FloatingPointError(
+                f"Step.epoch: the loss is {data.losses[at]} in batch {at + 1} of {batches}: often"
+                " the learning rate is too large, or the data hold NaN or infinity"
+            )
+        return data.losses
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """The losses of the whole batches of the last `epoch`, finished or not."""
+        return self._losses
+
+    def _run_epoch(
+        self,
+        mode: int,
+        data: Batches,
+        updates: list[engine.Update],
+        *,
+        output: Array | None = None,
+        stop_at_nonfinite: bool = False,
+        seconds: float = 0.05,
+        progress: Callable[[int], object] | None = None,
+    ) -> bool:
+        """All batches; returns whether all losses were finite, where that is looked at."""
+        self._make_room(data.x[0], min(data.batch_size, data.samples))
+        core = self._core
+
+        def report(done: int) -> None:
+            self._losses = data.losses[:done]
+            if progress is not None:
+                progress(done)
+
+        try:
+            return bool(
+                core.epoch(
+                    mode,
+                    data.x,
+                    data.target,
+                    data.order,
+                    data.samples,
+                    data.batch_size,
+                    updates,
+                    data.losses,
+                    data.correct,
+                    output,
+                    stop_at_nonfinite=stop_at_nonfinite,
+                    seconds=seconds,
+                    progress=report,
+                )
+            )
+        finally:
+            self._losses = data.losses[: core.batches_done]
+
+    # ---- looking
 
     @property
     def output(self) -> Array:
         """A copy of the model's output in the last run (logits where the loss is cross-entropy)."""
         if self._core is None:
             raise RuntimeError("Step: output asked for before the first batch")
-        return self._output(self._core.last_batch, None)
+        return np.asarray(self._core.output())
 
     @property
     def memory(self) -> int:
         """Bytes of the arena: all activations, their gradients, saved state and workspace."""
         return int(self._core.arena_bytes) if self._core is not None else 0
 
-    # -- preparation ---------------------------------------------------------------------------
-
-    def _prepare(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
-        if self.loss_fn is None:
-            raise RuntimeError("Step: compiled without a loss_fn: use step.predict(x)")
-        inputs = self._prepare_input(x)
-        layer = type(self.loss_fn).__name__
-        shape = (len(inputs), *self._nodes[-1].x_shape[1:])
-        if isinstance(self.loss_fn, CrossEntropyLoss):
-            target = engine.labels(y, layer, "target")
-            if target.shape != shape[:1]:
-                raise ValueError(f"{layer}: target has shape {target.shape}, expected {shape[:1]}")
-            return inputs, target
-        target = engine.floating(y, self._dtype, layer, "target")
-        if target.shape != shape:
-            raise ValueError(f"{layer}: target has shape {target.shape}, pred has shape {shape}")
-        return inputs, _canonical(target)
-
-    def _prepare_input(self, x: ArrayLike) -> Array:
-        first = self._nodes[0].label if self._nodes else type(self.model).__name__
-        inputs: Array = engine.floating(x, self._dtype, first, "x")
-        sample = inputs.shape[1:]
-        if self._core is not None and sample != self._input_shape:
-            wanted = "x".join(str(size) for size in self._input_shape or ())
-            hint = ""
-            if self._input_shape is not None and (1, *sample) == self._input_shape:
-                hint = ": add the channel axis, x[:, None]"
-            raise ValueError(
-                f"{first}: x has samples of shape {sample}, the step was built for {wanted}{hint}"
-            )
-        if inputs.ndim == 0:
-            raise ValueError(f"{first}: x is a single number, expected a batch")
-        if (
-            self._core is None
-            or len(inputs) > self._core.capacity
-            or self._built_for != structure.version()
-        ):
-            self._build(sample, len(inputs))
-        return _canonical(inputs)
-
-    def _build(self, sample: tuple[int, ...], batch: int) -> None:
-        capacity = max(batch, self._max_batch, 1)
-        version = structure.version()
-        self._dtype = self.model.dtype or np.dtype(np.float32)
-        nodes = lower(self.model, self.loss_fn, sample, capacity)
-        core = engine.Step(nodes, self._dtype)
-        self._nodes, self._core, self._input_shape = nodes, core, sample
-        self._max_batch, self._built_for = capacity, version
-
-    def _output(self, n: int, out: Array | None) -> Array:
-        last = len(self._nodes) - (2 if self.loss_fn is not None else 1)
-        shape = (n, *self._nodes[last].y_shape[1:])
-        if out is not None and (out.shape != shape or out.dtype != self._dtype):
-            raise ValueError(
-                f"Step: out has shape {out.shape} and dtype {out.dtype},"
-                f" expected {shape} and {self._dtype}"
-            )
-        return np.asarray(self._core.value(last, n, out))
-
     def __repr__(self) -> str:
         if self._core is None:
             return f"Step({type(self.model).__name__}, not built: the first batch tells the shapes)"
-        rows = [f"{'operation':<16}{'output':<22}{'flops':>14}"]
-        for index, node in enumerate(self._nodes):
-            shape = "x".join(str(size) for size in node.y_shape)
-            rows.append(f"{node.kind:<16}{shape:<22}{self._core.flops(index):>14,}")
-        rows.append(f"arena {self.memory:,} bytes for {self._core.capacity} samples")
-        return "\n".join(rows)
-
-
-def _canonical(x: Array) -> Array:
-    """The memory order the engine reads: channels-last for images, row-major for the rest."""
-    return np.asarray(engine.as_channels_last(x) if x.ndim == 4 else engine.row_major(x))
+        return table.show(self._nodes, self._core)

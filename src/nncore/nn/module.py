@@ -21,7 +21,7 @@ from nncore.nn.recording import records_kept
 from nncore.nn.summary import Row, Summary, summarise
 
 # What changes without a change of structure; set past __setattr__.
-_BOOKS = ("_records", "_dtype_seen")
+_BOOKS = ("_records", "_dtype_seen", "_mean")
 
 
 class ParameterIterator(Iterator[Parameter]):
@@ -340,6 +340,15 @@ class Module:
             numbers: the message lists all of them, and nothing has been changed.
         """
         return state.load_state_dict(self, state_dict, strict)
+
+    def copy_from(self, source: "Module", tau: float = 1.0) -> None:
+        """Take over the values of a module of the same structure: w <- w + tau (source - w).
+
+        In place: a small `tau` at each step makes this the moving average that target networks
+        are (Polyak and Juditsky, 1992). TypeError or ValueError, and nothing changed, where
+        `source` is no module, `tau` not in [0, 1], or names or shapes differ.
+        """
+        state.copy_from(self, source, tau)
 
     def astype(self, dtype: DTypeLike) -> Self:
         """A new model of dtype float32 or float64 with the same values; its gradients are zero."""

@@ -1,10 +1,14 @@
 """The values of a model by name: taken as copies, loaded all or nothing."""
 
+import weakref
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from nncore._core import engine
+from nncore.nn import structure
 from nncore.nn.arrays import Array, value
 from nncore.nn.parameter import Parameter
 
@@ -63,3 +67,52 @@ def load_state_dict(module: "Module", given: Mapping[str, Any], strict: bool) ->
     for parameter, array in staged:
         parameter.data[...] = array
     return LoadResult(missing, unexpected)
+
+
+def copy_from(module: "Module", source: Any, tau: float) -> None:
+    layer = f"{type(module).__name__}.copy_from"
+    if isinstance(tau, bool) or not isinstance(tau, Real):
+        raise TypeError(f"{layer}: tau must be a number, got {tau!r}")
+    if not 0 <= tau <= 1:
+        raise ValueError(f"{layer}: tau must be in [0, 1], got {tau!r}")
+    pairs = _pairs(module, source, layer)
+    if tau == 1:
+        for own, theirs in pairs:
+            own[...] = theirs
+    else:
+        _mean(module, source, pairs).run(lr=-float(tau), weight_decay=-1.0)
+
+
+def _pairs(module: "Module", source: Any, layer: str) -> list[tuple[Array, Array]]:
+    """The arrays of both by name, each of the module's once; those they share are left out."""
+    if not hasattr(source, "_paths"):
+        raise TypeError(f"{layer}: source must be a Module, got {type(source).__name__}")
+    own, theirs = dict(_named(module)), dict(_named(source))
+    faults = [f"{name} is missing" for name in own if name not in theirs]
+    faults += [f"{name} is unexpected" for name in theirs if name not in own]
+    faults += [
+        f"{name} has shape {theirs[name].shape}, expected {parameter.shape}"
+        for name, parameter in own.items()
+        if name in theirs and theirs[name].shape != parameter.shape
+    ]
+    if faults:
+        raise ValueError(f"{layer}: source does not fit, nothing was copied: " + "; ".join(faults))
+    once = {id(own[name]): (own[name].data, theirs[name].data) for name in own}
+    return [(mine, other) for mine, other in once.values() if mine is not other]
+
+
+def _mean(module: "Module", source: Any, pairs: list[tuple[Array, Array]]) -> engine.Update:
+    """w <- w + tau (source - w) for all in one engine call: a step of SGD, with the source as the
+    gradient, lr = -tau and weight_decay = -1. Made once while neither of the two changes."""
+    kept = module.__dict__.get("_mean")
+    version = structure.version()
+    if kept is not None and kept[0] == version and kept[1]() is source:
+        update: engine.Update = kept[2]
+        return update
+    same = all(mine.dtype == other.dtype for mine, other in pairs)
+    # Of another dtype: converted, for this once.
+    grads = [other if same else other.astype(mine.dtype) for mine, other in pairs]
+    update = engine.Update("sgd", [mine for mine, _ in pairs], grads, [()] * len(pairs))
+    if same:
+        module.__dict__["_mean"] = version, weakref.ref(source), update
+    return update

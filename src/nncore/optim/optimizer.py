@@ -43,8 +43,7 @@ class Optimizer:
         self._runs: list[list[Run]] = []
         self._built: Any = None
         # The last answer of _compiled_updates, and what it was the answer to.
-        self._updates: list[engine.Update] = []
-        self._configured: Any = None
+        self._plan: engine.Plan | None = None
         for group in self._groups_of(params):
             self.add_param_group(group)
         if not any(group["params"] for group in self.param_groups):
@@ -122,7 +121,7 @@ class Optimizer:
         group["params"] = [parameter for _, parameter in pairs]
         group["param_names"] = [name for name, _ in pairs]
         self.param_groups.append(group)
-        self._built = None
+        self._built = self._plan = None
 
     def _named(self, params: Any) -> list[tuple[str, Parameter]]:
         """Parameters with the names that messages use: theirs where known, else their places."""
@@ -179,23 +178,15 @@ class Optimizer:
                 parameter.zero_grad()
 
     def _compiled_updates(self, clear_grad: bool = False) -> list[engine.Update]:
-        """The engine's updates, numbers checked and set: what a step runs, by hand or compiled.
-
-        A small compiled step takes a few microseconds; checking and setting the numbers takes
-        more. So both are left out while nothing has changed since the last call.
-        """
-        numbers = [
-            [len(group["params"]), *[_value_of(group[name]) for name in self.defaults]]
-            for group in self.param_groups
-        ]
-        asked = (structure.version(), clear_grad, numbers)
-        if self._built is not None and asked == self._configured:
-            return self._updates
-        self._configured = None
+        """The engine's updates, numbers checked and set: what a step runs, by hand or compiled."""
+        version = structure.version()
+        if self._plan is not None and self._plan.holds(self.param_groups, version, clear_grad):
+            return self._plan.updates
+        self._plan = None
         for group in self.param_groups:
             self._check(group)
         built = (
-            structure.version(),
+            version,
             [(len(group["params"]), self._state_count(group)) for group in self.param_groups],
         )
         if built != self._built:
@@ -206,7 +197,7 @@ class Optimizer:
             for run in runs:
                 run.update.configure(**self._hyper(group), clear_grad=clear_grad)
                 updates.append(run.update)
-        self._updates, self._configured = updates, asked
+        self._plan = engine.Plan(self.param_groups, self.defaults, version, clear_grad, updates)
         return updates
 
     def _all_runs(self) -> Iterable[Run]:
@@ -275,11 +266,11 @@ class Optimizer:
         """
         self._read_steps()
         state.load_state_dict(self, state_dict)
-        self._runs, self._built = [], None
+        self._runs, self._built, self._plan = [], None, None
 
     def __getstate__(self) -> dict[str, Any]:
         self._read_steps()
-        return {**self.__dict__, "_runs": [], "_built": None, "_updates": [], "_configured": None}
+        return {**self.__dict__, "_runs": [], "_built": None, "_plan": None}
 
     def __repr__(self) -> str:
         lines = []
@@ -287,8 +278,3 @@ class Optimizer:
             lines.append(f"Parameter Group {at}")
             lines += [f"    {name}: {group[name]}" for name in sorted(self.defaults)]
         return f"{self._name} (\n" + "\n".join(lines) + "\n)"
-
-
-def _value_of(number: Any) -> Any:
-    """What a number is now: a list of betas may change in place."""
-    return tuple(number) if isinstance(number, list) else number

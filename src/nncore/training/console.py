@@ -30,6 +30,10 @@ class Console:
         self._drawn_at = 0.0
         self._names: tuple[str, ...] = ()
 
+    @property
+    def seconds_between_drawings(self) -> float:
+        return _SECONDS_BETWEEN_DRAWINGS
+
     def note(self, text: str) -> None:
         """A remark in a line of its own."""
         self._line(text)

@@ -1,6 +1,7 @@
 """Means over the samples of batches of different sizes."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nncore.nn.arrays import Array
 from nncore.training.evaluation import Evaluation
@@ -24,6 +25,24 @@ class Meter:
         if y.dtype.kind in "iu" and output.ndim == y.ndim + 1:
             self._labels += y.size
             self._correct += int(np.count_nonzero(output.argmax(axis=1) == y))
+
+    def add_batches(
+        self,
+        losses: NDArray[np.float64],
+        sizes: NDArray[np.int64],
+        correct: NDArray[np.int64] | None,
+        begin: int,
+        end: int,
+    ) -> None:
+        """Count batches `begin` to `end`, with the right answers of each where there are labels."""
+        samples = int(sizes[begin:end].sum())
+        self._samples += samples
+        # One after the other, as `add` does: sums of floating numbers depend on their order.
+        terms = np.concatenate(([self._loss], losses[begin:end] * sizes[begin:end]))
+        self._loss = float(np.add.accumulate(terms)[-1])
+        if correct is not None:
+            self._labels += samples
+            self._correct += int(correct[begin:end].sum())
 
     @property
     def loss(self) -> float:

@@ -19,7 +19,7 @@ from nncore.training.console import Console
 from nncore.training.evaluation import Evaluation, GeneralizationReport
 from nncore.training.history import History
 from nncore.training.meter import Meter
-from nncore.training.runners import EagerRunner, Runner, compiled_or_eager
+from nncore.training.runners import EagerRunner, Runner, Watcher, compiled_or_eager
 from nncore.training.samples import Samples, inputs, samples
 
 
@@ -207,13 +207,8 @@ class Trainer:
         with self._restored():
             self.model.eval()
             first = self._output_of(rows[:1])
-            outputs = np.empty((len(rows), *first.shape[1:]), first.dtype)
             runner = self._runner(rows, batch_size, compiled, None)
-            for start in range(0, len(rows), batch_size):
-                outputs[start : start + batch_size] = runner.predict(
-                    rows[start : start + batch_size]
-                )
-        return outputs
+            return runner.outputs(rows, batch_size, first)
 
     # ---- one epoch
 
@@ -241,17 +236,20 @@ class Trainer:
         meter, batches = Meter(), math.ceil(len(plan.data) / plan.batch_size)
         self.model.train()
         plan.console.start_bar()
-        for batch, (x, y) in enumerate(plan.data.batches(plan.batch_size, order), 1):
-            loss, output = runner.train(x, y)
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"Trainer.fit: the loss is {loss} in epoch {done + 1}, batch {batch} of"
-                    f" {batches}: often the learning rate is too large, or the data hold NaN or"
-                    " infinity"
-                )
-            meter.add(loss, output, y)
-            if plan.console.has_bar:
-                plan.console.bar(done + 1, plan.last, batch, batches, meter.loss)
+        watcher = None
+        if plan.console.has_bar:
+            watcher = Watcher(
+                lambda batch: plan.console.bar(done + 1, plan.last, batch, batches, meter.loss),
+                plan.console.seconds_between_drawings,
+            )
+        stopped = runner.epoch(plan.data, order, plan.batch_size, meter, watcher)
+        if stopped is not None:
+            batch, loss = stopped
+            raise FloatingPointError(
+                f"Trainer.fit: the loss is {loss} in epoch {done + 1}, batch {batch} of"
+                f" {batches}: often the learning rate is too large, or the data hold NaN or"
+                " infinity"
+            )
         return meter.values()
 
     def _before_epoch(self, done: int, last: int) -> None:
@@ -314,7 +312,5 @@ class _Plan(NamedTuple):
 
 def _measure(runner: Runner, data: Samples, batch_size: int) -> Meter:
     meter = Meter()
-    for x, y in data.batches(batch_size):
-        loss, output = runner.evaluate(x, y)
-        meter.add(loss, output, y)
+    runner.measure(data, batch_size, meter)
     return meter

@@ -1,0 +1,187 @@
+/*
+ * epoch.c: many batches of a data set, their rows gathered on the way.
+ *
+ * The caller wants to hear of interrupts and show how far it is, so the loop breaks off when its time is over, in
+ * the midst of a large batch too, and takes up where it was in the next call.
+ */
+#define _POSIX_C_SOURCE 199309L /* clock_gettime */
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "../kernels/batch.h"
+#include "../ops/op.h"
+#include "../runtime/runtime.h"
+#include "step.h"
+
+/* Flops and elements moved between two looks at the clock: milliseconds at most, and never felt. */
+enum { WORK_BETWEEN_LOOKS = 1 << 22 };
+
+enum { AHEAD = 16 }; /* labels that are asked of memory before their turn */
+
+typedef struct watch {
+    double end;
+    int64_t work; /* since the last look */
+} watch;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static bool is_over(watch *w, const nn_op *op) {
+    w->work += op->flops + op->x_count + op->y_count;
+    if (w->work < WORK_BETWEEN_LOOKS) return false;
+    w->work = 0;
+    return now() >= w->end;
+}
+
+/* ---- a batch's data ---------------------------------------------------------------------------------- */
+
+static int64_t first_row(const nn_epoch *epoch) { return epoch->done * epoch->batch; }
+
+static int64_t batch_rows(const nn_epoch *epoch) {
+    const int64_t left = epoch->samples - first_row(epoch);
+    return left < epoch->batch ? left : epoch->batch;
+}
+
+/* The rows are read where they lie if nothing must be done to them. */
+static bool lie_ready(const nn_epoch *epoch, const nn_rows *rows, const nn_op *op) {
+    const bool turned = rows->channels_first && op->x[1] > 1 && op->x[2] * op->x[3] > 1;
+    return !epoch->order && !rows->bytes && !turned;
+}
+
+/* Where the batch's rows, of the shape that `op` reads, are or shall be. */
+static const void *place_of(const nn_step *step, const nn_epoch *epoch, const nn_rows *rows, const nn_op *op,
+                      const nn_place *place) {
+    if (!lie_ready(epoch, rows, op)) return nn_step_at(step, place);
+    const int64_t size = op->x[1] * op->x[2] * op->x[3] * nn_dtype_bytes(op->dtype);
+    return (const char *)rows->data + first_row(epoch) * size;
+}
+
+/* Brings rows to their place, with work shared among threads where they are many. */
+static void gather(const nn_step *step, const nn_epoch *epoch, const nn_rows *rows, const nn_op *op, void *place) {
+    if (lie_ready(epoch, rows, op)) return;
+    const int64_t n = batch_rows(epoch), first = first_row(epoch);
+    nn_gather_args args = {.rows = place, .source = rows->data, .channels = op->x[1], .pixels = op->x[2] * op->x[3],
+                           .channels_first = rows->channels_first,
+                           .scaled = rows->bytes ? nn_step_at(step, &step->scaled) : NULL};
+    const int64_t size = args.channels * args.pixels;
+    if (epoch->order) args.order = epoch->order + first;
+    else args.source = (const char *)rows->data + first * size * (rows->bytes ? 1 : nn_dtype_bytes(op->dtype));
+    if (n > 0 && size > 0)
+        nn_parallel(nn_kernel(NN_KERNEL_gather, op->dtype), &args, n, 4096 / size + 1, n * size * 8);
+}
+
+/* Labels, copied and checked; of a bad one the row in the data set is told. */
+static nn_status take_labels(nn_step *step, const nn_epoch *epoch, int64_t *node, nn_error *error) {
+    const int64_t n = batch_rows(epoch), first = first_row(epoch), *labels = epoch->target.data;
+    int64_t *taken = nn_step_at(step, &step->target);
+    for (int64_t i = 0; i < n; i++) {
+        if (epoch->order && i + AHEAD < n) __builtin_prefetch(&labels[epoch->order[first + i + AHEAD]]);
+        taken[i] = labels[epoch->order ? epoch->order[first + i] : first + i];
+    }
+    const void *target = taken;
+    nn_status status = nn_step_take_target(step, &target, n, node, error);
+    if (status != NN_OK && error) error->index = epoch->order ? epoch->order[first + error->index] : first + error->index;
+    return status;
+}
+
+/* ---- a batch ----------------------------------------------------------------------------------------- */
+
+static step_batch batch_of(const nn_step *step, const nn_epoch *epoch) {
+    const nn_op *first = &step->nodes[0].given.op, *loss = &step->nodes[step->count - 1].given.op;
+    step_batch batch = {.x = place_of(step, epoch, &epoch->x, first, &step->x),
+                        .saving = epoch->mode == NN_STEP_TRAIN};
+    if (epoch->mode == NN_STEP_PREDICT) return batch;
+    batch.target = nn_step_reads_labels(loss->kind) ? nn_step_at(step, &step->target)
+                                                    : place_of(step, epoch, &epoch->target, loss, &step->target);
+    return batch;
+}
+
+static nn_status begin(nn_step *step, nn_epoch *epoch, int64_t *node, nn_error *error) {
+    nn_status status = nn_step_begin(step, batch_rows(epoch), node, error);
+    if (status == NN_OK && epoch->mode != NN_STEP_PREDICT) {
+        const nn_op *loss = &step->nodes[step->count - 1].given.op;
+        if (nn_step_reads_labels(loss->kind)) status = take_labels(step, epoch, node, error);
+        else gather(step, epoch, &epoch->target, loss, nn_step_at(step, &step->target));
+    }
+    if (status == NN_OK) gather(step, epoch, &epoch->x, &step->nodes[0].given.op, nn_step_at(step, &step->x));
+    return status;
+}
+
+/* After the forwards: what is asked for besides the weights. Returns whether the batch goes on to its backward. */
+static bool take_results(const nn_step *step, nn_epoch *epoch) {
+    const nn_op *last = &step->nodes[step->last].given.op;
+    const int64_t n = last->x[0], row_bytes = n ? last->y_count / n * nn_dtype_bytes(last->dtype) : 0;
+    const void *output = nn_step_value(step, step->last + 1);
+    if (epoch->output && row_bytes)
+        memcpy((char *)epoch->output + first_row(epoch) * row_bytes, output, (size_t)(n * row_bytes));
+    if (epoch->mode == NN_STEP_PREDICT) return true;
+    memcpy(&epoch->loss[epoch->done], nn_step_value(step, step->count), sizeof *epoch->loss);
+    if (epoch->correct) {
+        int64_t *correct = &epoch->correct[epoch->done];
+        nn_count_correct_args args = {.correct = correct, .x = output, .labels = nn_step_at(step, &step->target),
+                                      .classes = last->y[1]};
+        *correct = 0;
+        nn_kernel(NN_KERNEL_count_correct, last->dtype)(&args, 0, n);
+    }
+    epoch->nonfinite = epoch->stop_at_nonfinite && !isfinite(epoch->loss[epoch->done]);
+    return !epoch->nonfinite;
+}
+
+/* One forward or backward; its time is epoch->time. */
+static nn_status run_node(nn_step *step, const nn_epoch *epoch, const step_batch *batch, int64_t *node,
+                          nn_error *error) {
+    const bool forward = epoch->time < step->count;
+    *node = forward ? epoch->time : 2 * step->count - 1 - epoch->time;
+    return forward ? nn_step_forward_node(step, *node, batch, error)
+                   : nn_step_backward_node(step, *node, batch, error);
+}
+
+static nn_status run(nn_step *step, nn_epoch *epoch, nn_update *const *updates, int64_t update_count, double seconds,
+                     int64_t *node, nn_error *error) {
+    watch w = {.end = now() + seconds};
+    const int64_t batches = epoch->samples / epoch->batch + (epoch->samples % epoch->batch > 0);
+    const int64_t forwards = epoch->mode == NN_STEP_PREDICT ? step->last + 1 : step->count;
+    const int64_t end = epoch->mode == NN_STEP_TRAIN ? 2 * step->count : forwards;
+    nn_status status = NN_OK;
+    while (epoch->done < batches && !epoch->nonfinite) {
+        if (epoch->time == 0) status = begin(step, epoch, node, error);
+        const step_batch batch = batch_of(step, epoch);
+        bool over = false;
+        while (status == NN_OK && epoch->time < end && !over) {
+            status = run_node(step, epoch, &batch, node, error);
+            epoch->time++;
+            if (status == NN_OK && epoch->time == forwards) {
+                if (!take_results(step, epoch)) return NN_OK;
+                if (epoch->mode == NN_STEP_TRAIN) nn_step_zero(step);
+            }
+            over = is_over(&w, &step->nodes[*node].given.op);
+        }
+        if (status != NN_OK || epoch->time < end) return status;
+        if (epoch->mode == NN_STEP_TRAIN) status = nn_step_update(updates, update_count, error);
+        if (status != NN_OK) return status;
+        epoch->done++;
+        epoch->time = 0;
+        if (over || seconds <= 0) return NN_OK;
+    }
+    return NN_OK;
+}
+
+nn_status nn_step_epoch(nn_step *step, nn_epoch *epoch, nn_update *const *updates, int64_t update_count,
+                        double seconds, int64_t *node, nn_error *error) {
+    *node = -1;
+    if (epoch->batch < 1) return nn_fail(error, NN_VALUE_ERROR, "batch", -1, epoch->batch, "at least", 1);
+    if (epoch->samples < 0) return nn_fail(error, NN_VALUE_ERROR, "samples", -1, epoch->samples, "at least", 0);
+    if (epoch->mode == NN_STEP_GRADIENTS)
+        return nn_fail(error, NN_VALUE_ERROR, "mode", -1, epoch->mode, "not equal to", NN_STEP_GRADIENTS);
+    if (epoch->mode != NN_STEP_PREDICT && !step->nodes[step->count - 1].loss)
+        return nn_fail(error, NN_RUNTIME_ERROR, "loss functions", -1, 0, "at least", 1);
+    const int limit = nn_threads_limit(step->threads);
+    nn_status status = run(step, epoch, updates, update_count, seconds, node, error);
+    nn_threads_limit(limit);
+    return status;
+}

@@ -1,0 +1,201 @@
+"""What a Step does before the engine runs: arrays checked and laid out, the arena built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nncore._core import engine
+from nncore.compiler.builder import Node, lower
+from nncore.losses import CrossEntropyLoss
+from nncore.nn import structure
+from nncore.nn.arguments import integer
+from nncore.nn.module import Module
+from nncore.nn.parameter import Parameter
+from nncore.optim.optimizer import Optimizer
+
+Array = NDArray[Any]
+# A data set for the engine: a dense array, and whether its images lie (C, H, W).
+Rows = tuple[Array, bool]
+
+
+class Batches:
+    """The data of an epoch, checked, and room for what is measured on the way."""
+
+    def __init__(
+        self, x: Rows, target: Rows | None, order: NDArray[np.int64] | None, batch_size: int
+    ) -> None:
+        self.x, self.target, self.order, self.batch_size = x, target, order, batch_size
+        self.samples = len(x[0]) if order is None else len(order)
+        self.losses = np.full(-(-self.samples // batch_size), np.nan)
+        # How many outputs of each batch are largest at the label; counted where it is an array.
+        self.correct: NDArray[np.int64] | None = None
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """The samples of each batch."""
+        starts = np.arange(len(self)) * self.batch_size
+        return np.minimum(self.samples - starts, self.batch_size)
+
+    def __len__(self) -> int:
+        return len(self.losses)
+
+
+class Prepared:
+    """The part of a Step that prepares; it knows the engine's step, and when to build it anew."""
+
+    def __init__(
+        self,
+        model: Module,
+        loss_fn: Any,
+        optimizer: Optimizer | None,
+        *,
+        max_batch: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if not isinstance(model, Module):
+            raise TypeError(f"compile: model must be a Module, got {type(model).__name__}")
+        if optimizer is not None and not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"compile: optimizer must be an Optimizer, got {type(optimizer).__name__}"
+            )
+        self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
+        self._max_batch = 0 if max_batch is None else integer("compile", "max_batch", max_batch, 1)
+        self._threads = 0 if threads is None else integer("compile", "threads", threads, 1)
+        self._dtype: np.dtype[Any] = model.dtype or np.dtype(np.float32)
+        self._nodes: list[Node] = []
+        self._core: Any = None
+        self._input_shape: tuple[int, ...] | None = None
+        self._built_for = -1
+        self._losses: NDArray[np.float64] = np.empty(0)
+        self._seen: Any = None
+        self._strangers_of: Any = None
+        self._strangers: list[Parameter] = []
+
+    # ---- the optimiser
+
+    def _updates(self, instead: str) -> list[engine.Update]:
+        """The engine's updates, with the numbers that the optimiser has now."""
+        if self.optimizer is None:
+            raise RuntimeError(f"Step: compiled without an optimizer: use step.{instead}")
+        return self.optimizer._compiled_updates(clear_grad=True)
+
+    def _clear_strangers(self) -> None:
+        """Clear the gradients of the model's parameters that the optimiser does not hold."""
+        if self.optimizer is not None and self.optimizer._plan is not self._seen:
+            self._seen = self.optimizer._plan
+            groups = self.optimizer.param_groups
+            known = structure.version(), [len(group["params"]) for group in groups]
+            if known != self._strangers_of:
+                held = {parameter for group in groups for parameter in group["params"]}
+                parameters = self.model.parameters()
+                self._strangers = [p for p in parameters if p.requires_grad and p not in held]
+                self._strangers_of = known
+        for parameter in self._strangers:
+            parameter.zero_grad()
+
+    # ---- one batch
+
+    def _prepare(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+        self._need_loss()
+        inputs = self._prepare_input(x)
+        target = self._prepare_target(y, len(inputs))
+        return inputs, target if target.ndim == 1 else canonical(target)
+
+    def _need_loss(self) -> None:
+        if self.loss_fn is None:
+            raise RuntimeError(
+                "Step: compiled without a loss_fn: use step.predict(x), or step.forward(x) and"
+                " step.backward(grad)"
+            )
+
+    def _prepare_target(self, y: ArrayLike, count: int) -> Array:
+        """The labels, or the target array, of so many samples."""
+        layer = type(self.loss_fn).__name__
+        shape = (count, *self._nodes[-1].x_shape[1:])
+        if isinstance(self.loss_fn, CrossEntropyLoss):
+            labels: Array = engine.labels(y, layer, "target")
+            if labels.shape != shape[:1]:
+                raise ValueError(f"{layer}: target has shape {labels.shape}, expected {shape[:1]}")
+            return labels
+        target: Array = engine.floating(y, self._dtype, layer, "target")
+        if target.shape != shape:
+            raise ValueError(f"{layer}: target has shape {target.shape}, pred has shape {shape}")
+        return target
+
+    def _prepare_input(self, x: ArrayLike) -> Array:
+        inputs: Array = engine.floating(x, self._dtype, self._first, "x")
+        self._make_room(inputs, len(inputs) if inputs.ndim else 0)
+        return canonical(inputs)
+
+    # ---- many batches
+
+    def _batches(
+        self, here: str, x: Any, y: Any, order: Any, batch_size: Any, *, targets: bool = True
+    ) -> Batches:
+        """Everything about an epoch that can be wrong, checked; the arena large enough."""
+        batch_size = integer(here, "batch_size", batch_size, 1)
+        if isinstance(x, np.ndarray) and x.dtype == np.uint8:
+            rows: Array = np.asarray(x)
+        else:
+            rows = engine.floating(x, self._dtype, self._first, "x")
+        taken = None
+        if order is not None:
+            taken = engine.row_order(order, len(rows) if rows.ndim else 0, here)
+        samples = len(taken) if taken is not None else len(rows) if rows.ndim else 0
+        self._make_room(rows, min(batch_size, samples))
+        target = engine.sample_rows(self._prepare_target(y, len(rows))) if targets else None
+        return Batches(engine.sample_rows(rows), target, taken, batch_size)
+
+    # ---- the engine's step
+
+    @property
+    def _first(self) -> str:
+        """Who complains about x."""
+        return self._nodes[0].label if self._nodes else type(self.model).__name__
+
+    @property
+    def _last(self) -> int:
+        """The node that gives the output."""
+        return len(self._nodes) - (2 if self.loss_fn is not None else 1)
+
+    def _make_room(self, inputs: Array, batch: int) -> None:
+        """A step for samples like these and batches of this size, built anew where it is not."""
+        if inputs.ndim == 0:
+            raise ValueError(f"{self._first}: x is a single number, expected a batch")
+        sample = inputs.shape[1:]
+        if self._core is not None and sample != self._input_shape:
+            wanted = "x".join(str(size) for size in self._input_shape or ())
+            hint = ""
+            if self._input_shape is not None and (1, *sample) == self._input_shape:
+                hint = ": add the channel axis, x[:, None]"
+            raise ValueError(
+                f"{self._first}: x has samples of shape {sample}, the step was built for"
+                f" {wanted}{hint}"
+            )
+        if (
+            self._core is None
+            or batch > self._core.capacity
+            or self._built_for != structure.version()
+        ):
+            self._build(sample, batch)
+
+    def _build(self, sample: tuple[int, ...], batch: int) -> None:
+        if self._core is not None and self._core.running:
+            raise RuntimeError(
+                "Step: already running in another thread: use a step.clone() for each thread"
+            )
+        capacity = max(batch, self._max_batch, 1)
+        version = structure.version()
+        self._dtype = self.model.dtype or np.dtype(np.float32)
+        nodes = lower(self.model, self.loss_fn, sample, capacity)
+        core = engine.Step(nodes, self._dtype, self._threads)
+        self._nodes, self._core, self._input_shape = nodes, core, sample
+        self._max_batch, self._built_for = capacity, version
+
+
+def canonical(x: Array) -> Array:
+    """The memory order the engine reads: channels-last for images, row-major for the rest."""
+    return np.asarray(engine.as_channels_last(x) if x.ndim == 4 else engine.row_major(x))

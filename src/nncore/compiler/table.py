@@ -1,0 +1,38 @@
+"""The table that ``print(step)`` shows."""
+
+from typing import Any
+
+from nncore.compiler.builder import Node
+
+_HEAD = ("operation", "layer", "output", "bytes", "flops")
+
+
+def show(nodes: list[Node], core: Any) -> str:
+    """A row for each operation, at the size of the batch planned last; then the arena.
+
+    Bytes are those of the output in the arena, with its gradient and what is saved for backward:
+    buffers that are never alive together share memory, so the arena is smaller than their sum.
+    """
+    rows = [_HEAD]
+    for index, node in enumerate(nodes):
+        places = core.places(index)
+        held = sum(places[name][1] for name in _NAMES)
+        shape = "x".join(str(size) for size in node.y_shape)
+        rows.append((node.kind, node.label, shape, f"{held:,}", f"{core.flops(index):,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column > 2 else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    held = sum(core.places(index)[name][1] for index in range(len(nodes)) for name in _NAMES)
+    held += sum(place[1] for place in core.common_places().values())
+    lines.append(
+        f"arena {core.arena_bytes:,} bytes for {core.capacity:,} samples ({held:,} without sharing)"
+    )
+    return "\n".join(lines)
+
+
+_NAMES = ("y", "grad", "saved")
