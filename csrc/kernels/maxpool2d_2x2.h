@@ -39,11 +39,21 @@ typedef struct pool_line {
     int64_t windows, step, row, c;
 } pool_line;
 
+/* The index `k` elements on, NULL where there is none. */
+NN_INLINE uint8_t *index_at(uint8_t *index, int64_t k, bool indexed) { return indexed ? index + k : NULL; }
+
+/* The next window of the line. */
+NN_INLINE void advance(pool_line *l, bool indexed) {
+    l->x += l->step;
+    l->y += l->c;
+    l->index = index_at(l->index, l->c, indexed);
+}
+
 /* All channels below `wide` of a row of windows, a multiple of 4 VL. */
 NN_INLINE void pool_line_wide(pool_line l, int64_t wide, bool indexed, ivec *odd) {
-    for (int64_t i = 0; i < l.windows; i++, l.x += l.step, l.y += l.c, l.index += indexed ? l.c : 0)
+    for (int64_t i = 0; i < l.windows; i++, advance(&l, indexed))
         for (int64_t k = 0; k < wide; k += 4 * VL)
-            pool_pairs(l.y + k, indexed ? l.index + k : NULL, l.x + k, l.row, l.c, 4, VL, odd);
+            pool_pairs(l.y + k, index_at(l.index, k, indexed), l.x + k, l.row, l.c, 4, VL, odd);
 }
 
 /*
@@ -52,16 +62,16 @@ NN_INLINE void pool_line_wide(pool_line l, int64_t wide, bool indexed, ivec *odd
  */
 NN_INLINE void pool_line_rest(pool_line l, int64_t rest, bool indexed, ivec *odd) {
     const int64_t last = nn_max(rest, VL) - VL; /* where the last vector starts */
-    l.x += l.c - rest, l.y += l.c - rest, l.index += indexed ? l.c - rest : 0;
-    for (int64_t i = 0; i < l.windows; i++, l.x += l.step, l.y += l.c, l.index += indexed ? l.c : 0) {
+    l.x += l.c - rest, l.y += l.c - rest, l.index = index_at(l.index, l.c - rest, indexed);
+    for (int64_t i = 0; i < l.windows; i++, advance(&l, indexed)) {
         int64_t k = 0;
         if (last > VL) {
             pool_pairs(l.y, l.index, l.x, l.row, l.c, 2, VL, odd);
             k = nn_min(2 * VL, last);
         }
         if (last > k)
-            pool_pairs(l.y + k, indexed ? l.index + k : NULL, l.x + k, l.row, l.c, 2, last - k, odd);
-        else pool_pairs(l.y + k, indexed ? l.index + k : NULL, l.x + k, l.row, l.c, 1, VL, odd);
+            pool_pairs(l.y + k, index_at(l.index, k, indexed), l.x + k, l.row, l.c, 2, last - k, odd);
+        else pool_pairs(l.y + k, index_at(l.index, k, indexed), l.x + k, l.row, l.c, 1, VL, odd);
     }
 }
 
