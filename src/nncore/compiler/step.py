@@ -235,9 +235,9 @@ class Step(Prepared):
         Raises
         ------
         KeyboardInterrupt
-            Ctrl-C is heard twenty times a second, within large batches too. As after an error of
-            `progress`: parameters and optimiser are as after the last whole batch, gradients are
-            zero, and `losses` has the losses of the whole batches.
+            Ctrl-C is heard twenty times a second, in large batches between their operations. As
+            after an error of `progress`: parameters and optimiser are as after the last whole
+            batch, gradients are zero, and `losses` has the losses of the whole batches.
         IndexError
             A label is out of range: found before its batch changes anything. A row number of
             `order` is: found before anything is run.
