@@ -142,7 +142,9 @@ class Step(Prepared):
         inputs = self._prepare_input(x)
         return np.asarray(self._core.forward(inputs))
 
-    def backward(self, grad: ArrayLike, input_grad: bool = False) -> Array | None:
+    def backward(
+        self, grad: ArrayLike, input_grad: bool = False, parameter_grad: bool = True
+    ) -> Array | None:
         """Back-propagate: add to the gradients of all parameters, for the last `forward`.
 
         Parameters
@@ -151,6 +153,9 @@ class Step(Prepared):
             dC/dy, of the shape of the output.
         input_grad : bool
             Whether to compute dC/dx.
+        parameter_grad : bool
+            Whether to add to the gradients of the parameters: not, where only dC/dx is wanted, as
+            by an actor from its critic.
 
         Returns
         -------
@@ -175,7 +180,9 @@ class Step(Prepared):
         shape = (recorded, *self._nodes[self._last].y_shape[1:])
         if grad.shape != shape:
             raise ValueError(f"Step.backward: grad has shape {grad.shape}, expected {shape}")
-        dx: Array | None = self._core.backward(canonical(grad), bool(input_grad))
+        dx: Array | None = self._core.backward(
+            canonical(grad), bool(input_grad), bool(parameter_grad)
+        )
         return dx
 
     def update(self) -> None:
