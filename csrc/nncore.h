@@ -190,11 +190,12 @@ nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *x, const voi
 
 /*
  * The two halves, for a gradient that comes from elsewhere. Forward runs up to the loss, if there is one, and
- * copies x. Backward reads the gradient of the output, dy, ADDS to the gradients of the parameters and writes that
- * of x to dx unless it is NULL; each forward serves one backward, and any other run in between takes it away.
+ * copies x. Backward reads the gradient of the output, dy, ADDS to the gradients of the parameters if they are
+ * wanted, and writes that of x to dx unless it is NULL; each forward serves one backward, and any other run in
+ * between takes it away.
  */
 nn_status nn_step_forward(nn_step *step, const void *x, int64_t n, int64_t *node, nn_error *error);
-nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, int64_t *node, nn_error *error);
+nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, bool parameters, int64_t *node, nn_error *error);
 int64_t nn_step_recorded(const nn_step *step); /* samples of the forward that waits for its backward, or -1 */
 void nn_step_forget(nn_step *step);            /* it waits no longer: the weights have changed */
 

@@ -22,8 +22,8 @@ static nn_io buffers(const nn_step *step, int64_t i, const step_batch *batch) {
         .saved = batch->saving ? nn_step_at(step, &node->saved) : NULL,
         .work = nn_step_at(step, &step->work),
         .dx = input == 0 ? batch->dx : node->wants_dx || batch->dx ? nn_step_at(step, &step->nodes[input - 1].dy) : NULL,
-        .dweight = node->given.dweight,
-        .dbias = node->given.dbias,
+        .dweight = batch->frozen ? NULL : node->given.dweight,
+        .dbias = batch->frozen ? NULL : node->given.dbias,
         .dy = node->loss ? NULL : batch->dy && i == step->last ? batch->dy : nn_step_at(step, &node->dy),
         .overwrite = node->overwrite && !batch->adding,
     };
@@ -35,7 +35,7 @@ nn_status nn_step_forward_node(nn_step *step, int64_t i, const step_batch *batch
 }
 
 nn_status nn_step_backward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error) {
-    if (!step->nodes[i].trained && !batch->dx) return NN_OK;
+    if (!batch->dx && (batch->frozen || !step->nodes[i].trained)) return NN_OK;
     const nn_io io = buffers(step, i, batch);
     return nn_op_backward(&step->nodes[i].given.op, &io, error);
 }
@@ -155,12 +155,13 @@ nn_status nn_step_forward(nn_step *step, const void *x, int64_t n, int64_t *node
     return status;
 }
 
-nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, int64_t *node, nn_error *error) {
+nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, bool parameters, int64_t *node, nn_error *error) {
     *node = -1;
     if (step->recorded < 0)
         return nn_fail(error, NN_RUNTIME_ERROR, "recorded forwards", -1, 0, "at least", 1);
     step->recorded = -1;
-    const step_batch batch = {.x = nn_step_at(step, &step->x), .dy = dy, .dx = dx, .saving = true, .adding = true};
+    const step_batch batch = {.x = nn_step_at(step, &step->x), .dy = dy, .dx = dx, .saving = true, .adding = true,
+                              .frozen = !parameters};
     const int limit = nn_threads_limit(step->threads);
     nn_status status = backward(step, step->last, &batch, node, error);
     nn_threads_limit(limit);

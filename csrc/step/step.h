@@ -59,6 +59,7 @@ typedef struct step_batch {
     void *dx;       /* NULL: nobody asks for the gradient of x */
     bool saving;    /* a backward follows */
     bool adding;    /* to the gradients that are there, instead of beginning from zero */
+    bool frozen;    /* nobody asks for the gradients of parameters */
 } step_batch;
 
 /* Checks n and plans for it; any record is gone afterwards. */

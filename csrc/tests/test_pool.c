@@ -127,6 +127,23 @@ static void the_next_job_has_no_more_threads_than_asked(void) {
     }
 }
 
+/* A caller's own limit: for its jobs alone, and the process's workers stay. */
+static void a_limit_of_the_callers_own(void) {
+    set_threads(5);
+    for (int tries = 0; tries < 50; tries++) {
+        for (int limit = 1; limit <= 6; limit++) {
+            CHECK_EQUAL(nn_threads_limit(limit), 0);
+            nn_parallel(who_kernel, NULL, PIECES, 1, 1);
+            const int count = count_threads();
+            CHECK(count <= limit && (limit == 1 || count >= 2));
+            CHECK_EQUAL(nn_threads_limit(0), limit);
+        }
+        CHECK_EQUAL(nn_threads_get(), 5);
+        nn_parallel(who_kernel, NULL, PIECES, 1, 1);
+        CHECK(count_threads() >= 2 && count_threads() <= 5);
+    }
+}
+
 /* ---- kernels that call nn_parallel -------------------------------------------------------------------- */
 
 static void nested_kernel(const void *args, int64_t begin, int64_t end) {
@@ -210,6 +227,7 @@ int main(void) {
     one_thread_is_the_caller();
     thread_counts_are_checked();
     the_next_job_has_no_more_threads_than_asked();
+    a_limit_of_the_callers_own();
     nested_calls_run_on_their_caller();
     workers_take_over_rounding_but_no_signals();
     callers_do_not_disturb_each_other(false);

@@ -196,7 +196,7 @@ static void two_halves_make_a_whole(int threads) {
 
     float *dy = malloc(N * CLASSES * sizeof *dy), *dx = malloc(N * IN * sizeof *dx), *kept = malloc(N * IN * sizeof *kept);
     nn_error error;
-    CHECK_EQUAL(nn_step_backward(open, dy, dx, &node, &error), NN_RUNTIME_ERROR);
+    CHECK_EQUAL(nn_step_backward(open, dy, dx, true, &node, &error), NN_RUNTIME_ERROR);
     float *x = malloc(N * IN * sizeof *x);
     memcpy(x, halves.x, N * IN * sizeof *x);
     CHECK_EQUAL(nn_step_forward(open, x, N, &node, NULL), NN_OK);
@@ -211,22 +211,27 @@ static void two_halves_make_a_whole(int threads) {
     nn_op_forward(&op, &io, NULL);
     nn_op_backward(&op, &io, NULL);
     for (int i = 0; i < HIDDEN * IN; i++) halves.dw1[i] = 0;
-    CHECK_EQUAL(nn_step_backward(open, dy, dx, &node, NULL), NN_OK);
+    CHECK_EQUAL(nn_step_backward(open, dy, dx, true, &node, NULL), NN_OK);
     CHECK(memcmp(whole.dw1, halves.dw1, HIDDEN * IN * sizeof(float)) == 0);
-    CHECK_EQUAL(nn_step_backward(open, dy, dx, &node, NULL), NN_RUNTIME_ERROR);
+    CHECK_EQUAL(nn_step_backward(open, dy, dx, true, &node, NULL), NN_RUNTIME_ERROR);
 
-    /* dx needs no gradients of parameters. */
+    /* dx needs no gradients of parameters: not asked for, or frozen. */
     memcpy(kept, dx, N * IN * sizeof *kept);
+    nn_step_forward(open, halves.x, N, &node, NULL);
+    memset(dx, 0, N * IN * sizeof *dx);
+    CHECK_EQUAL(nn_step_backward(open, dy, dx, false, &node, NULL), NN_OK);
+    CHECK(memcmp(dx, kept, N * IN * sizeof *dx) == 0);
+    CHECK(memcmp(whole.dw1, halves.dw1, HIDDEN * IN * sizeof(float)) == 0);
     nn_step_destroy(open);
     for (int i = 0; i < NODES; i++) halves.nodes[i].dweight = halves.nodes[i].dbias = NULL;
     nn_step_create(&open, halves.nodes, NODES - 1, &node, NULL);
     nn_step_forward(open, halves.x, N, &node, NULL);
     memset(dx, 0, N * IN * sizeof *dx);
-    CHECK_EQUAL(nn_step_backward(open, dy, dx, &node, NULL), NN_OK);
+    CHECK_EQUAL(nn_step_backward(open, dy, dx, true, &node, NULL), NN_OK);
     CHECK(memcmp(dx, kept, N * IN * sizeof *dx) == 0);
     nn_step_forward(open, halves.x, N, &node, NULL);
     nn_step_forget(open);
-    CHECK_EQUAL(nn_step_backward(open, dy, dx, &node, NULL), NN_RUNTIME_ERROR);
+    CHECK_EQUAL(nn_step_backward(open, dy, dx, true, &node, NULL), NN_RUNTIME_ERROR);
     free(dy), free(dx), free(kept), free(x), free(saved), free(work);
     nn_step_destroy(step), nn_step_destroy(open);
     destroy(&whole), destroy(&halves);

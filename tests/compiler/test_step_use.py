@@ -158,6 +158,22 @@ def test_gradients_of_what_the_optimizer_does_not_hold(data):
     assert all((parameter.grad == 0).all() for parameter in model.parameters())
 
 
+def test_by_hand_and_compiled_in_turn(data):
+    """The optimiser's own step leaves the gradients, the compiled one clears them."""
+    x, y = data
+    model, held, step = make_step(mlp)
+    twin, twin_held, twin_step = make_step(mlp)
+    for _ in range(2):
+        assert step(x, y) == twin_step(x, y)
+        assert not model[0].weight.grad.any()
+        step.gradients(x, y)
+        held.step()
+        assert model[0].weight.grad.any()
+        twin_step(x, y)
+    held.zero_grad()
+    assert_same_state(model, held, twin, twin_held)
+
+
 def test_the_table(data):
     x, y = data
     _, _, step = make_step(mlp)

@@ -158,7 +158,8 @@ cdef extern from "nncore.h" nogil:
     nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *x, const void *target, int64_t n,
                           nn_update **updates, int64_t update_count, double *loss, int64_t *node, nn_error *error)
     nn_status nn_step_forward(nn_step *step, const void *x, int64_t n, int64_t *node, nn_error *error)
-    nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, int64_t *node, nn_error *error)
+    nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, cbool parameters, int64_t *node,
+                               nn_error *error)
     int64_t nn_step_recorded(const nn_step *step)
     void nn_step_forget(nn_step *step)
 

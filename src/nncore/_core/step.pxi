@@ -236,7 +236,7 @@ cdef class Step:
         finally:
             self.running = False
 
-    def backward(self, ndarray grad not None, bint input_grad):
+    def backward(self, ndarray grad not None, bint input_grad, bint parameter_grad=True):
         """Adds to the gradients of the parameters; returns that of x, or None. grad is dense and of the right shape."""
         cdef nn_error error
         cdef int64_t at = -1
@@ -249,7 +249,7 @@ cdef class Step:
             raise ValueError(f"Step: grad has {grad.shape[0]} rows, the forward had {nn_step_recorded(self._step)}")
         self._enter()
         with nogil:
-            status = nn_step_backward(self._step, dy_data, dx_data, &at, &error)
+            status = nn_step_backward(self._step, dy_data, dx_data, parameter_grad, &at, &error)
         self.running = False
         check(status, &error, self._label(at))
         return dx

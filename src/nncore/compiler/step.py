@@ -142,7 +142,9 @@ class Step(Prepared):
         inputs = self._prepare_input(x)
         return np.asarray(self._core.forward(inputs))
 
-    def backward(self, grad: ArrayLike, input_grad: bool = False) -> Array | None:
+    def backward(
+        self, grad: ArrayLike, input_grad: bool = False, parameter_grad: bool = True
+    ) -> Array | None:
         """Back-propagate: add to the gradients of all parameters, for the last `forward`.
 
         Parameters
@@ -151,6 +153,9 @@ class Step(Prepared):
             dC/dy, of the shape of the output.
         input_grad : bool
             Whether to compute dC/dx.
+        parameter_grad : bool
+            Whether to add to the gradients of the parameters: not, where only dC/dx is wanted, as
+            by an actor from its critic.
 
         Returns
         -------
@@ -175,7 +180,9 @@ class Step(Prepared):
         shape = (recorded, *self._nodes[self._last].y_shape[1:])
         if grad.shape != shape:
             raise ValueError(f"Step.backward: grad has shape {grad.shape}, expected {shape}")
-        dx: Array | None = self._core.backward(canonical(grad), bool(input_grad))
+        dx: Array | None = self._core.backward(
+            canonical(grad), bool(input_grad), bool(parameter_grad)
+        )
         return dx
 
     def update(self) -> None:
@@ -235,9 +242,9 @@ class Step(Prepared):
         Raises
         ------
         KeyboardInterrupt
-            Ctrl-C is heard twenty times a second, within large batches too. As after an error of
-            `progress`: parameters and optimiser are as after the last whole batch, gradients are
-            zero, and `losses` has the losses of the whole batches.
+            Ctrl-C is heard twenty times a second, in large batches between their operations. As
+            after an error of `progress`: parameters and optimiser are as after the last whole
+            batch, gradients are zero, and `losses` has the losses of the whole batches.
         IndexError
             A label is out of range: found before its batch changes anything. A row number of
             `order` is: found before anything is run.

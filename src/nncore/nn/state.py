@@ -75,12 +75,18 @@ def copy_from(module: "Module", source: Any, tau: float) -> None:
         raise TypeError(f"{layer}: tau must be a number, got {tau!r}")
     if not 0 <= tau <= 1:
         raise ValueError(f"{layer}: tau must be in [0, 1], got {tau!r}")
-    pairs = _pairs(module, source, layer)
+    version, kept = structure.version(), module.__dict__.get("_mean")
+    if kept is None or kept[0] != version or kept[1]() is not source:
+        pairs = _pairs(module, source, layer)
+        kept = version, weakref.ref(source), pairs, _mean(pairs)
+        if all(own.dtype == theirs.dtype for own, theirs in pairs):
+            module.__dict__["_mean"] = kept  # good while neither of the two changes
+    _, _, pairs, mean = kept
     if tau == 1:
         for own, theirs in pairs:
             own[...] = theirs
     else:
-        _mean(module, source, pairs).run(lr=-float(tau), weight_decay=-1.0)
+        mean.run(lr=-float(tau), weight_decay=-1.0)
 
 
 def _pairs(module: "Module", source: Any, layer: str) -> list[tuple[Array, Array]]:
@@ -101,18 +107,10 @@ def _pairs(module: "Module", source: Any, layer: str) -> list[tuple[Array, Array
     return [(mine, other) for mine, other in once.values() if mine is not other]
 
 
-def _mean(module: "Module", source: Any, pairs: list[tuple[Array, Array]]) -> engine.Update:
+def _mean(pairs: list[tuple[Array, Array]]) -> engine.Update:
     """w <- w + tau (source - w) for all in one engine call: a step of SGD, with the source as the
-    gradient, lr = -tau and weight_decay = -1. Made once while neither of the two changes."""
-    kept = module.__dict__.get("_mean")
-    version = structure.version()
-    if kept is not None and kept[0] == version and kept[1]() is source:
-        update: engine.Update = kept[2]
-        return update
-    same = all(mine.dtype == other.dtype for mine, other in pairs)
-    # Of another dtype: converted, for this once.
-    grads = [other if same else other.astype(mine.dtype) for mine, other in pairs]
-    update = engine.Update("sgd", [mine for mine, _ in pairs], grads, [()] * len(pairs))
-    if same:
-        module.__dict__["_mean"] = version, weakref.ref(source), update
-    return update
+    gradient, lr = -tau and weight_decay = -1. What is of another dtype is converted for it."""
+    sources = [
+        theirs if theirs.dtype == own.dtype else theirs.astype(own.dtype) for own, theirs in pairs
+    ]
+    return engine.Update("sgd", [own for own, _ in pairs], sources, [()] * len(pairs))
