@@ -28,9 +28,39 @@ static void take_panel(gemm_tile *t, REAL *panel, int64_t m) {
     }
 }
 
+/* ---- one or two samples ------------------------------------------------------------------------------- */
+
+enum { ABREAST = 8, SMALL_WEIGHTS = 32768 / sizeof(REAL) };
+
+/* dx (width vectors) = dy (out) weight (out, width vectors): so many chains that none waits for another. */
+NN_INLINE void data_abreast(REAL *dx, const REAL *dy, const REAL *weight, int64_t in, int64_t out, int width,
+                            int64_t some) {
+    vec acc[ABREAST];
+    NN_UNROLL(8) for (int v = 0; v < width; v++) acc[v] = vset(0);
+    for (int64_t p = 0; p < out; p++) {
+        const vec d = vset(dy[p]);
+        NN_UNROLL(8) for (int v = 0; v < width; v++) acc[v] = vfma(d, load_lanes(weight + p * in + v * VL, some), acc[v]);
+    }
+    NN_UNROLL(8) for (int v = 0; v < width; v++) store_lanes(dx + v * VL, acc[v], some);
+}
+
+/* Weights that stay in the first-level cache: the sums stay in registers. */
+static void data_of_small(const nn_linear_args *l, int64_t begin, int64_t end) {
+    const REAL *weight = l->weight;
+    for (int64_t i = 0; i < l->n; i++) {
+        const REAL *dy = (const REAL *)l->dy + i * l->out;
+        REAL *dx = (REAL *)l->dx + i * l->in;
+        int64_t j = begin;
+        for (; j + ABREAST * VL <= end; j += ABREAST * VL)
+            data_abreast(dx + j, dy, weight + j, l->in, l->out, ABREAST, VL);
+        for (; j + VL <= end; j += VL) data_abreast(dx + j, dy, weight + j, l->in, l->out, 1, VL);
+        if (j < end) data_abreast(dx + j, dy, weight + j, l->in, l->out, 1, end - j);
+    }
+}
+
 /*
- * One or two samples use each weight once or twice: what counts is to read them in order, `count` columns of FEW rows
- * at a time, while the sums stay in the first-level cache.
+ * More weights are used once or twice each: what counts is to read them in order, `count` columns of FEW rows at a
+ * time, while the sums stay in the first-level cache.
  */
 enum { FEW = 4 };
 
@@ -67,12 +97,10 @@ NN_INLINE void data_of_few(const nn_linear_args *l, int64_t begin, int64_t end, 
 NN_DEFINE_KERNEL(linear_backward_data) {
     const nn_linear_args *l = args;
     const REAL *weight = l->weight;
-    if (l->n == 1) {
-        data_of_few(l, begin, end, 1);
-        return;
-    }
-    if (l->n == 2) {
-        data_of_few(l, begin, end, 2);
+    if (l->n <= 2) {
+        if (l->in * l->out <= SMALL_WEIGHTS) data_of_small(l, begin, end);
+        else if (l->n == 1) data_of_few(l, begin, end, 1);
+        else data_of_few(l, begin, end, 2);
         return;
     }
     REAL panel[GEMM_DEPTH * GEMM_COLS];
@@ -149,9 +177,36 @@ NN_DEFINE_KERNEL(linear_backward_weight) {
     }
 }
 
+/* dweight = dy^T x of one sample, written: x stays in registers, `width` vectors of it. */
+NN_INLINE void outer_product(const nn_linear_args *l, int64_t begin, int64_t end, int64_t j, int width, int64_t some) {
+    const REAL *dy = l->dy;
+    vec part[ABREAST];
+    NN_UNROLL(8) for (int v = 0; v < width; v++) part[v] = load_lanes((const REAL *)l->x + j + v * VL, some);
+    for (int64_t i = begin; i < end; i++) {
+        REAL *row = (REAL *)l->dweight + i * l->in + j;
+        const vec d = vset(dy[i]);
+        NN_UNROLL(8) for (int v = 0; v < width; v++) store_lanes(row + v * VL, vfma(d, part[v], vset(0)), some);
+    }
+}
+
+static void weight_of_one(const nn_linear_args *l, int64_t begin, int64_t end) {
+    const REAL *dy = l->dy;
+    if (l->dbias)
+        for (int64_t i = begin; i < end; i++) ((REAL *)l->dbias)[i] = 0 + dy[i];
+    if (!l->dweight) return;
+    int64_t j = 0;
+    for (; j + ABREAST * VL <= l->in; j += ABREAST * VL) outer_product(l, begin, end, j, ABREAST, VL);
+    for (; j + VL <= l->in; j += VL) outer_product(l, begin, end, j, 1, VL);
+    if (j < l->in) outer_product(l, begin, end, j, 1, l->in - j);
+}
+
 /* One row of dweight passes through registers once, whatever the batch. */
 NN_DEFINE_KERNEL(linear_backward_weight_rows) {
     const nn_linear_args *l = args;
+    if (l->n == 1 && l->overwrite) {
+        weight_of_one(l, begin, end);
+        return;
+    }
     const REAL *dy = l->dy, *x = l->x;
     REAL *dbias = l->dbias;
     enum { WIDE = 4 };
