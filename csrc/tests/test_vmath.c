@@ -70,7 +70,7 @@ static nn_kernel_fn *const units[NN_ISAS][NN_DTYPES][COUNT] = {
 };
 
 static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 6, 250, 3.5, 4},
-                                                {1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 10, 3000, 3.5, 4}};
+                                                {1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 8, 3000, 3.5, 4}};
 
 static double right_double(int function, double x) {
     switch (function) {
