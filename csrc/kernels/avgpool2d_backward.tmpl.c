@@ -88,6 +88,9 @@ static inline range holders(const nn_avgpool2d_args *a, int axis, int64_t at, in
 
 static bool counts_alike(const nn_avgpool2d_args *a, int axis, range r, int64_t size) {
     if (r.first == r.end) return true;
+    const int64_t start = r.first * a->stride[axis] - a->padding[axis];
+    const int64_t end = (r.end - 1) * a->stride[axis] - a->padding[axis] + a->kernel[axis];
+    if (start >= 0 && end <= size) return true; /* all whole */
     const int64_t counted = nn_extent_of(a, axis, r.first, size).counted;
     for (int64_t i = r.first + 1; i < r.end; i++)
         if (nn_extent_of(a, axis, i, size).counted != counted) return false;
@@ -99,7 +102,7 @@ typedef struct sources {
     const REAL *dy;
     int64_t rows, cols;
     int64_t row, col; /* elements from one window to the next one down, to the right */
-    REAL divisor;
+    REAL scale;
 } sources;
 
 NN_INLINE void gather_vectors(REAL *dx, sources s, int64_t c, int vecs, int64_t count) {
@@ -109,10 +112,10 @@ NN_INLINE void gather_vectors(REAL *dx, sources s, int64_t c, int vecs, int64_t 
             NN_UNROLL(4) for (int v = 0; v < vecs; v++)
                 total[v] = total[v] + load_lanes(s.dy + i * s.row + j * s.col + c + v * VL, count);
     NN_UNROLL(4) for (int v = 0; v < vecs; v++)
-        store_lanes(dx + c + v * VL, total[v] / vset(s.divisor), count);
+        store_lanes(dx + c + v * VL, total[v] * vset(s.scale), count);
 }
 
-static NN_NOINLINE void gather(REAL *dx, sources s, int64_t count) {
+NN_INLINE void gather(REAL *dx, sources s, int64_t count) {
     int64_t c = 0;
     for (; c + 4 * VL <= count; c += 4 * VL) gather_vectors(dx, s, c, 4, VL);
     for (; c + VL <= count; c += VL) gather_vectors(dx, s, c, 1, VL);
@@ -139,6 +142,7 @@ NN_DEFINE_KERNEL(avgpool2d_backward_gather) {
     const nn_avgpool2d_args *a = args;
     const int64_t c = a->c;
     sources s = {.row = a->out_w * c, .col = c};
+    int64_t scaled_by = 0; /* s.scale is 1 / scaled_by */
     for (int64_t r = begin; r < end; r++) {
         const int64_t image = r / a->h, h = r % a->h;
         const range down = holders(a, 0, h, a->out_h, (range){0, 0});
@@ -153,9 +157,11 @@ NN_DEFINE_KERNEL(avgpool2d_backward_gather) {
             if (s.rows == 0 || s.cols == 0) {
                 write_zeros(dx, c);
             } else if (rows_alike && (a->divisor || counts_alike(a, 1, across, a->w))) {
-                s.divisor = (REAL)(a->divisor ? a->divisor
-                                              : nn_extent_of(a, 0, down.first, a->h).counted *
-                                                    nn_extent_of(a, 1, across.first, a->w).counted);
+                const int64_t divisor = a->divisor ? a->divisor
+                                                   : nn_extent_of(a, 0, down.first, a->h).counted *
+                                                         nn_extent_of(a, 1, across.first, a->w).counted;
+                /* A product is quicker than a quotient, and there is one for each element of dx. */
+                if (divisor != scaled_by) s.scale = 1 / (REAL)divisor, scaled_by = divisor;
                 gather(dx, s, c);
             } else {
                 gather_unlike(a, dx, s, down, across);

@@ -71,6 +71,22 @@ NN_INLINE vec math_polynomial_pairs(vec x, vec square, const REAL *terms, int co
 
 NN_INLINE ivec math_sign_bit(void) { return (ivec)vset(-(REAL)0); }
 NN_INLINE vec vabs(vec x) { return (vec)((ivec)x & ~math_sign_bit()); }
+NN_INLINE vec vnegabs(vec x) { return (vec)((ivec)x | math_sign_bit()); }
+
+/* Lane by lane a where x has its sign bit set, else b: instructions that look at nothing else. */
+NN_INLINE vec vselect_sign(vec x, vec a, vec b) {
+#if defined(__AVX512F__) && NN_BITS == 32
+    return (vec)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)x), (__m512)b, (__m512)a);
+#elif defined(__AVX512F__)
+    return (vec)_mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)x), (__m512d)b, (__m512d)a);
+#elif defined(__AVX2__) && NN_BITS == 32
+    return (vec)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)x);
+#elif defined(__AVX2__)
+    return (vec)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)x);
+#else
+    return vselect((ivec)x < ivset(0), a, b);
+#endif
+}
 
 /* x held at or below (above) limit; NaN stays NaN. */
 NN_INLINE vec math_at_most(vec x, REAL limit) { return vmin(vset(limit), x); }
@@ -135,8 +151,8 @@ NN_INLINE vec vexp_nonpositive(vec x) { return math_exp_lifted(math_at_least(x, 
  * 1 / (1 + e) to the right of 0, e / (1 + e) to the left; numerator lifted, result put down again.
  */
 NN_INLINE vec vsigmoid(vec x) {
-    const vec e = math_exp_lifted(math_at_least((vec)((ivec)x | math_sign_bit()), MATH_EXP_LOW));
-    const vec above = vselect((ivec)x < ivset(0), e, MATH_UP);
+    const vec e = math_exp_lifted(math_at_least(vnegabs(x), MATH_EXP_LOW));
+    const vec above = vselect_sign(x, e, MATH_UP);
     return above / vfma(e, MATH_DOWN, vset(1)) * MATH_DOWN;
 }
 
@@ -152,7 +168,7 @@ NN_INLINE vec vexpm1_nonpositive(vec x) {
  * short, but 2 + e would lose more: here it lies below 2, and e is hardly larger than twice the result.
  */
 NN_INLINE vec vtanh(vec x) {
-    const vec down = (vec)((ivec)x | math_sign_bit()), e = vexpm1_nonpositive(down + down);
+    const vec down = vnegabs(x), e = vexpm1_nonpositive(down + down);
     const vec size = vabs(e / (e + vset(2)));
     return (vec)((ivec)size | ((ivec)x & math_sign_bit()));
 }

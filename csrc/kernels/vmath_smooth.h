@@ -22,19 +22,17 @@ static const REAL log1p_terms[] = {0x1.5555555555555p-1, 0x1.999999999a406p-2, 0
 
 /* x / (1 + exp(-x)); to the left of 0 x e / (1 + e), e = exp(x). */
 NN_INLINE vec vsilu(vec x) {
-    const vec held = math_at_least(x, -SILU_END), e = math_exp_lifted(-math_at_most(vabs(held), SILU_END));
-    const ivec negative = (ivec)x < ivset(0);
-    const vec above = vselect(negative, e, vset(1)), put = vselect(negative, MATH_DOWN, vset(1));
+    const vec held = math_at_least(x, -SILU_END), e = math_exp_lifted(math_at_least(vnegabs(x), -SILU_END));
+    const vec above = vselect_sign(x, e, vset(1)), put = vselect_sign(x, MATH_DOWN, vset(1));
     return held * above / vfma(e, MATH_DOWN, vset(1)) * put;
 }
 
 /* s (1 + x (1 - s)), s = sigmoid(x). */
 NN_INLINE vec vsilu_derivative(vec x) {
     const vec held = math_at_most(math_at_least(x, -SILU_END), SILU_END);
-    const vec e = math_exp_lifted(-vabs(held)) * MATH_DOWN;
+    const vec e = math_exp_lifted(vnegabs(held)) * MATH_DOWN;
     const vec right = vset(1) / (e + vset(1)), left = e * right;
-    const ivec negative = (ivec)x < ivset(0);
-    const vec s = vselect(negative, left, right), other = vselect(negative, right, left);
+    const vec s = vselect_sign(x, left, right), other = vselect_sign(x, right, left);
     return s * vfma(held, other, vset(1));
 }
 
@@ -43,7 +41,7 @@ NN_INLINE vec vsilu_derivative(vec x) {
  * s (2 + s^2 terms(s^2)). e and s are lifted, so that a small e counts with all its digits.
  */
 NN_INLINE vec vsoftplus(vec x) {
-    const vec e = math_exp_lifted(math_at_least((vec)((ivec)x | math_sign_bit()), MATH_EXP_LOW));
+    const vec e = math_exp_lifted(math_at_least(vnegabs(x), MATH_EXP_LOW));
     const vec lifted = e / vfma(e, MATH_DOWN, vset(2)), s = lifted * MATH_DOWN, z = s * s;
     const vec factor = vfma(z, MATH_POLYNOMIAL_PAIRS(z, z * z, log1p_terms), vset(2));
     return vfma(lifted, factor * MATH_DOWN, vmax(vset(0), x));

@@ -24,7 +24,7 @@ FUNCTIONS = {
     "sigmoid": (engine.sigmoid_forward, lambda x: 1 / (1 + mpmath.exp(-x)), 100, 2.5, 2.5),
     "tanh": (engine.tanh_forward, mpmath.tanh, 10, 2.5, 2.5),
     "elu": (engine.elu_forward, lambda x: x if x > 0 else mpmath.expm1(x), 20, 2.5, 2.5),
-    "gelu": (engine.gelu_forward, gelu, 14.5, 6, 10),
+    "gelu": (engine.gelu_forward, gelu, 14.5, 6, 8),
     "gelu tanh": (lambda x: engine.gelu_forward(x, "tanh"), gelu_tanh, 10.5, 250, 3000),
     "silu": (engine.silu_forward, lambda x: x / (1 + mpmath.exp(-x)), 100, 3.5, 3.5),
     "softplus": (

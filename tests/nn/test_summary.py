@@ -79,6 +79,14 @@ def test_groups_and_single_layers():
     assert nn.Linear(3, 2).summary((7, 3)).multiply_adds == 7 * 6
 
 
+def test_pooling_and_activations():
+    model = nn.Sequential(nn.AvgPool2d(3, 2, 1), nn.GELU(), nn.GlobalAvgPool2d(), nn.Softplus())
+    summary = model.summary((5, 9, 12))
+    shapes = [row.output_shape for row in summary.rows]
+    assert shapes == [(5, 5, 6), (5, 5, 6), (5, 1, 1), (5, 1, 1)]
+    assert summary.multiply_adds == summary.parameters == 0
+
+
 def test_leaves_no_trace():
     model = notes_network()
     model.summary((1, 28, 28))
