@@ -42,8 +42,9 @@ NN_INLINE void depthwise_sliding(const conv_tile *t, int rows, int vecs, int64_t
 }
 
 NN_INLINE void depthwise(const conv_tile *t, int rows, int vecs) {
-    if (t->segments == 3 && t->source_segment == t->source_row) {
-        if (t->last == VL) depthwise_sliding(t, rows, vecs, VL);
+    if (rows * vecs > 4 && t->segments == 3 && t->source_segment == t->source_row) {
+        /* Whole vectors have code of their own where most of the time is spent: in the largest tiles. */
+        if (rows * vecs >= 10 && t->last == VL) depthwise_sliding(t, rows, vecs, VL);
         else depthwise_sliding(t, rows, vecs, t->last);
         return;
     }
