@@ -46,7 +46,8 @@ typedef struct nn_conv2d_args {
     int64_t row_stretch, row_plane, column_stretch, column_plane;
 } nn_conv2d_args;
 
-/* Winograd: quads transformed at a time, a multiple of the rows of every register tile; products of a quad. */
-enum { NN_WINOGRAD_QUADS = 48, NN_WINOGRAD_POSITIONS = 16 };
+/* Winograd: quads transformed at a time, a multiple of the rows of every register tile; products of a quad;
+   and the fewest channels on a side. */
+enum { NN_WINOGRAD_QUADS = 48, NN_WINOGRAD_POSITIONS = 16, NN_WINOGRAD_CHANNELS = 12 };
 
 #endif

@@ -52,6 +52,42 @@ static inline void conv_choose_direction(conv_direction d[3], int vecs) {
     d[2] = chosen;
 }
 
+enum { CONV_LINES = 8 };
+
+/* Lines begin to end of a rectangle, for all columns of all groups. */
+NN_INLINE void conv_lines(const nn_conv2d_args *c, conv_tile_table table, bool depthwise, conv_tile t,
+                          const conv_direction d[3], const conv_run *h, const conv_run *w, const REAL *source,
+                          REAL *dest, int64_t begin, int64_t end) {
+    const int64_t taps_h = c->axis[0].taps, taps_w = c->axis[1].taps;
+    const REAL *panel = c->packed;
+    for (int64_t group = 0; group < c->groups; group++) {
+        int vecs;
+        for (int64_t column = 0; column < c->columns; column += vecs * VL) {
+            vecs = conv_panel_vecs(c->columns - column);
+            const int64_t columns = nn_min(c->columns - column, vecs * VL);
+            const int64_t at = group * c->columns + column;
+            REAL start[CONV_MAX_VECS * VL] = {0};
+            if (c->bias) memcpy(start, (const REAL *)c->bias + at, (size_t)columns * sizeof(REAL));
+            t.start = start;
+            t.last = columns - (vecs - 1) * VL;
+            t.weight_tap = taps_w * c->rows * vecs * VL;
+            t.weight = panel + h->tap_begin * t.weight_tap + w->tap_begin * c->rows * vecs * VL;
+            panel += taps_h * t.weight_tap;
+            const conv_cut cut = conv_cut_evenly(d[2].count, conv_tile_rows(vecs));
+            for (int64_t line = begin; line < end; line++) {
+                t.source = source + line * d[1].source + (depthwise ? column : group * c->rows);
+                t.dest = dest + line * d[1].dest + at;
+                for (int64_t i = 0; i < cut.tiles; i++) {
+                    const int64_t rows = cut.rows + (i < cut.longer);
+                    table[vecs][rows](&t);
+                    t.source += rows * t.source_row;
+                    t.dest += rows * t.dest_row;
+                }
+            }
+        }
+    }
+}
+
 /*
  * Images n_begin to n_end, the rectangle h by w. `depthwise`: column i sees row i of the source alone.
  */
@@ -87,36 +123,13 @@ NN_INLINE void conv_rectangle(const nn_conv2d_args *c, conv_tile_table table, bo
         .length = contiguous ? taps_w * c->rows : c->rows,
     };
 
-    for (int64_t outer = 0; outer < d[0].count; outer++) {
-        const REAL *panel = c->packed;
-        for (int64_t group = 0; group < c->groups; group++) {
-            int vecs;
-            for (int64_t column = 0; column < c->columns; column += vecs * VL) {
-                vecs = conv_panel_vecs(c->columns - column);
-                const int64_t columns = nn_min(c->columns - column, vecs * VL);
-                const int64_t at = group * c->columns + column;
-                REAL start[CONV_MAX_VECS * VL] = {0};
-                if (c->bias) memcpy(start, (const REAL *)c->bias + at, (size_t)columns * sizeof(REAL));
-                t.start = start;
-                t.last = columns - (vecs - 1) * VL;
-                t.weight_tap = aw->taps * c->rows * vecs * VL;
-                t.weight = panel + h->tap_begin * t.weight_tap + w->tap_begin * c->rows * vecs * VL;
-                panel += ah->taps * t.weight_tap;
-                const conv_cut cut = conv_cut_evenly(d[2].count, conv_tile_rows(vecs));
-                for (int64_t middle = 0; middle < d[1].count; middle++) {
-                    t.source = source + outer * d[0].source + middle * d[1].source +
-                               (depthwise ? column : group * c->rows);
-                    t.dest = dest + outer * d[0].dest + middle * d[1].dest + at;
-                    for (int64_t i = 0; i < cut.tiles; i++) {
-                        const int64_t rows = cut.rows + (i < cut.longer);
-                        table[vecs][rows](&t);
-                        t.source += rows * t.source_row;
-                        t.dest += rows * t.dest_row;
-                    }
-                }
-            }
-        }
-    }
+    /* All lines for a panel of columns, whose weight stays in the cache. A channel alone has hardly any weight: there
+       a few lines for all columns, while they are in the cache. */
+    const int64_t lines = depthwise ? CONV_LINES : d[1].count;
+    for (int64_t outer = 0; outer < d[0].count; outer++)
+        for (int64_t first = 0; first < d[1].count; first += lines)
+            conv_lines(c, table, depthwise, t, d, h, w, source + outer * d[0].source, dest + outer * d[0].dest, first,
+                       nn_min(first + lines, d[1].count));
 }
 
 typedef void conv_rectangle_fn(const nn_conv2d_args *c, int64_t n_begin, int64_t n_end, const conv_run *h,

@@ -12,7 +12,7 @@
 
 #include "conv2d_plane.h"
 
-enum { PLANE_TAPS = 4, PLANE_COPY = 8192 * 4 / sizeof(REAL) };
+enum { PLANE_TAPS = 3, PLANE_COPY = 8192 * 4 / sizeof(REAL) };
 
 /* ---- a tile: kernel rows by columns, 12 accumulators at most ------------------------------------------ */
 
@@ -30,16 +30,16 @@ NN_INLINE void add_plane_products(vec acc[PLANE_TAPS][PLANE_COLUMNS], const plan
                                   const REAL *dy, int taps, int columns, int64_t lanes) {
     const int64_t x_tap = t->x_tap, dy_column = t->dy_column;
     vec xv[PLANE_TAPS];
-    NN_UNROLL(4) for (int i = 0; i < taps; i++) xv[i] = load_lanes(x + i * x_tap, lanes);
+    NN_UNROLL(3) for (int i = 0; i < taps; i++) xv[i] = load_lanes(x + i * x_tap, lanes);
     NN_UNROLL(6) for (int j = 0; j < columns; j++) {
         const vec dv = vkept(load_lanes(dy + j * dy_column, lanes));
-        NN_UNROLL(4) for (int i = 0; i < taps; i++) acc[i][j] = vfma(xv[i], dv, acc[i][j]);
+        NN_UNROLL(3) for (int i = 0; i < taps; i++) acc[i][j] = vfma(xv[i], dv, acc[i][j]);
     }
 }
 
 NN_INLINE void plane_sums(const plane_sum_tile *t, int columns, int taps) {
     vec acc[PLANE_TAPS][PLANE_COLUMNS];
-    NN_UNROLL(4) for (int i = 0; i < taps; i++) {
+    NN_UNROLL(3) for (int i = 0; i < taps; i++) {
         NN_UNROLL(6) for (int j = 0; j < columns; j++) acc[i][j] = vload(t->sum + i * t->sum_tap + j * VL);
     }
     const int64_t whole = t->width / VL * VL, rest = t->width - whole;
@@ -50,23 +50,23 @@ NN_INLINE void plane_sums(const plane_sum_tile *t, int columns, int taps) {
             if (rest) add_plane_products(acc, t, x + whole, dy + whole, taps, columns, rest);
         }
     }
-    NN_UNROLL(4) for (int i = 0; i < taps; i++) {
+    NN_UNROLL(3) for (int i = 0; i < taps; i++) {
         NN_UNROLL(6) for (int j = 0; j < columns; j++) vstore(t->sum + i * t->sum_tap + j * VL, acc[i][j]);
     }
 }
 
 #define PLANE_SUMS(columns, taps) \
     static void plane_sums_##columns##x##taps(const plane_sum_tile *t) { plane_sums(t, columns, taps); }
-PLANE_SUMS(1, 1) PLANE_SUMS(1, 2) PLANE_SUMS(1, 3) PLANE_SUMS(1, 4)
-PLANE_SUMS(2, 1) PLANE_SUMS(2, 2) PLANE_SUMS(2, 3) PLANE_SUMS(2, 4)
-PLANE_SUMS(3, 1) PLANE_SUMS(3, 2) PLANE_SUMS(3, 3) PLANE_SUMS(3, 4)
+PLANE_SUMS(1, 1) PLANE_SUMS(1, 2) PLANE_SUMS(1, 3)
+PLANE_SUMS(2, 1) PLANE_SUMS(2, 2) PLANE_SUMS(2, 3)
+PLANE_SUMS(3, 1) PLANE_SUMS(3, 2) PLANE_SUMS(3, 3)
 PLANE_SUMS(4, 1) PLANE_SUMS(4, 2) PLANE_SUMS(4, 3)
 PLANE_SUMS(6, 1) PLANE_SUMS(6, 2)
 
 static plane_sum_fn *const plane_sums_table[PLANE_COLUMNS + 1][PLANE_TAPS + 1] = {
-    [1] = {0, plane_sums_1x1, plane_sums_1x2, plane_sums_1x3, plane_sums_1x4},
-    [2] = {0, plane_sums_2x1, plane_sums_2x2, plane_sums_2x3, plane_sums_2x4},
-    [3] = {0, plane_sums_3x1, plane_sums_3x2, plane_sums_3x3, plane_sums_3x4},
+    [1] = {0, plane_sums_1x1, plane_sums_1x2, plane_sums_1x3},
+    [2] = {0, plane_sums_2x1, plane_sums_2x2, plane_sums_2x3},
+    [3] = {0, plane_sums_3x1, plane_sums_3x2, plane_sums_3x3},
     [4] = {0, plane_sums_4x1, plane_sums_4x2, plane_sums_4x3},
     [6] = {0, plane_sums_6x1, plane_sums_6x2},
 };

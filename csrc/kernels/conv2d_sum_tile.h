@@ -49,6 +49,5 @@ NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) {
     }
 }
 
-CONV_TILES(sums, conv_sum_tile)
 
 #endif

@@ -8,6 +8,8 @@
 #include "conv2d_sum_tile.h"
 #include "conv2d_weight.h"
 
+CONV_TILES(sums, conv_sum_tile)
+
 NN_DEFINE_KERNEL(conv2d_backward_weight) {
     if (conv_sums_are_planes(args)) conv_plane_sum_pieces(args, begin, end);
     else conv_sum_pieces(args, sums_table, false, begin, end);

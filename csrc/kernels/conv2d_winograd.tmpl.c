@@ -7,6 +7,7 @@
  */
 #include "template.h"
 
+#if NN_BITS == 32 /* never chosen for float64, see nn_conv2d_is_winograd */
 #include "conv2d_winograd.h"
 
 /* ---- the products of one position --------------------------------------------------------------------- */
@@ -49,9 +50,14 @@ NN_INLINE void product(const product_tile *t, int rows, int vecs) {
     }
 }
 
-CONV_TILES(product, product_tile)
+/* Of QUADS rows all tiles are whole. */
+CONV_TILE(product, product_tile, 1, 12) CONV_TILE(product, product_tile, 2, 6) CONV_TILE(product, product_tile, 3, 4)
+static product_tile_fn *const product_table[CONV_MAX_VECS + 1] = {0, product_1x12, product_2x6, product_3x4};
 
-/* products (count, columns) of one position; `bias` or NULL is where its sums start. */
+/*
+ * products (count, columns) of one position; `bias` or NULL is where its sums start. The last tile's rows may be
+ * more than count: there are zeros, and nobody reads what becomes of them.
+ */
 static void multiply_position(const nn_conv2d_args *c, REAL *products, const REAL *patches, const REAL *weight,
                               const REAL *bias, int64_t count) {
     int vecs;
@@ -59,17 +65,21 @@ static void multiply_position(const nn_conv2d_args *c, REAL *products, const REA
         vecs = conv_panel_vecs(c->columns - column);
         REAL start[CONV_MAX_VECS * VL] = {0};
         if (bias) memcpy(start, bias + column, (size_t)nn_min(vecs * VL, c->columns - column) * sizeof(REAL));
-        const int64_t most = conv_tile_rows(vecs), whole = count / most;
-        product_tile t = {
+        const product_tile t = {
             .c = products + column, .c_row = c->column_stretch, .a = patches, .a_row = c->row_stretch,
-            .b = weight + column * c->rows, .start = bias ? start : NULL, .k = c->rows, .count = whole,
+            .b = weight + column * c->rows, .start = bias ? start : NULL, .k = c->rows,
+            .count = (count + conv_tile_rows(vecs) - 1) / conv_tile_rows(vecs),
         };
-        if (whole) product_table[vecs][most](&t);
-        t.c += whole * most * t.c_row;
-        t.a += whole * most * t.a_row;
-        t.count = 1;
-        if (count % most) product_table[vecs][count % most](&t);
+        product_table[vecs](&t);
     }
+}
+
+/* The patches from `count` to the end of the block, in all positions, become zeros. */
+static void clear_patches(const nn_conv2d_args *c, REAL *patches, int64_t count) {
+    for (int p = 0; p < POSITIONS; p++)
+        for (REAL *at = patches + p * c->row_plane + count * c->row_stretch;
+             at < patches + p * c->row_plane + QUADS * c->row_stretch; at += VL)
+            vstore(at, vset(0));
 }
 
 /* ---- back to elements --------------------------------------------------------------------------------- */
@@ -123,6 +133,7 @@ NN_DEFINE_KERNEL(conv2d_winograd) {
             const int64_t count = nn_min(QUADS, last - quad);
             const quad_place place = place_of_quad(c, quad);
             transform_patches(c, patches, patch, place, count);
+            if (count < QUADS) clear_patches(c, patches, count);
             for (int p = 0; p < POSITIONS; p++) {
                 /* Position 5, row 1 and column 1 of A, is added to all four elements: the bias goes in there. */
                 multiply_position(c, products + p * c->column_plane, patches + p * c->row_plane,
@@ -132,3 +143,7 @@ NN_DEFINE_KERNEL(conv2d_winograd) {
         }
     }
 }
+
+#else
+NN_DEFINE_KERNEL(conv2d_winograd) { (void)args, (void)begin, (void)end; }
+#endif

@@ -7,6 +7,7 @@
  */
 #include "template.h"
 
+#if NN_BITS == 32 /* never chosen for float64, see nn_conv2d_is_winograd */
 #include "conv2d_winograd.h"
 
 NN_DEFINE_KERNEL(conv2d_winograd_pack) {
@@ -38,3 +39,7 @@ NN_DEFINE_KERNEL(conv2d_winograd_pack) {
         }
     }
 }
+
+#else
+NN_DEFINE_KERNEL(conv2d_winograd_pack) { (void)args, (void)begin, (void)end; }
+#endif

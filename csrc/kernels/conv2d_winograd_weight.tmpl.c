@@ -7,6 +7,7 @@
  */
 #include "template.h"
 
+#if NN_BITS == 32 /* never chosen for float64, see nn_conv2d_is_winograd */
 #include "conv2d_sum_tile.h"
 #include "conv2d_winograd.h"
 
@@ -46,6 +47,18 @@ static void transform_dy(const nn_conv2d_args *c, REAL *out, quad_place place, i
 }
 
 /* ---- sums --------------------------------------------------------------------------------------------- */
+
+/* Of NN_WINOGRAD_CHANNELS rows or more, cut evenly, no tile is less than half of the largest. */
+CONV_TILE(sums, conv_sum_tile, 1, 6) CONV_TILE(sums, conv_sum_tile, 1, 7) CONV_TILE(sums, conv_sum_tile, 1, 8)
+CONV_TILE(sums, conv_sum_tile, 1, 9) CONV_TILE(sums, conv_sum_tile, 1, 10) CONV_TILE(sums, conv_sum_tile, 1, 11)
+CONV_TILE(sums, conv_sum_tile, 1, 12)
+CONV_TILE(sums, conv_sum_tile, 2, 4) CONV_TILE(sums, conv_sum_tile, 2, 5) CONV_TILE(sums, conv_sum_tile, 2, 6)
+CONV_TILE(sums, conv_sum_tile, 3, 3) CONV_TILE(sums, conv_sum_tile, 3, 4)
+static conv_sum_table sums_table = {
+    [1] = {[6] = sums_1x6, sums_1x7, sums_1x8, sums_1x9, sums_1x10, sums_1x11, sums_1x12},
+    [2] = {[4] = sums_2x4, sums_2x5, sums_2x6},
+    [3] = {[3] = sums_3x3, sums_3x4},
+};
 
 /* sums (rows, columns) of one position += patches^T (rows, count) quads (count, columns). */
 static void add_position(const nn_conv2d_args *c, REAL *sums, const REAL *patches, const REAL *quads, int64_t count) {
@@ -147,3 +160,8 @@ NN_DEFINE_KERNEL(conv2d_winograd_fold) {
         }
     }
 }
+
+#else
+NN_DEFINE_KERNEL(conv2d_winograd_weight) { (void)args, (void)begin, (void)end; }
+NN_DEFINE_KERNEL(conv2d_winograd_fold) { (void)args, (void)begin, (void)end; }
+#endif

@@ -17,7 +17,7 @@
  * - Quads enough: a quad costs 16 products and a fifth of that for transforms, full or not; to transform the
  *   weight costs as much as 16 quads. The direct sum has up to 36 products for a quad, none over padding.
  */
-enum { LEAST_CHANNELS = 12, QUAD_COST = 19, WEIGHT_QUADS = 16 };
+enum { QUAD_COST = 19, WEIGHT_QUADS = 16 };
 
 static int64_t quads_along(int64_t size) { return size / 2 + size % 2; }
 
@@ -36,7 +36,7 @@ bool nn_conv2d_is_winograd(const nn_op *op, nn_conv2d_pass pass) {
     if (op->direct || op->dtype != NN_FLOAT32 || op->groups != 1) return false;
     for (int axis = 0; axis < 2; axis++)
         if (w->kernel[axis] != 3 || w->stride[axis] != 1 || w->dilation[axis] != 1) return false;
-    if (op->x[1] < LEAST_CHANNELS || op->channels < LEAST_CHANNELS) return false;
+    if (op->x[1] < NN_WINOGRAD_CHANNELS || op->channels < NN_WINOGRAD_CHANNELS) return false;
 
     double quads = (double)op->x[0], direct = (double)op->x[0];
     for (int axis = 0; axis < 2; axis++) {

@@ -188,11 +188,13 @@ static void test_choice(void) {
 
 /* The step plans for its largest batch and runs any smaller one in that workspace. */
 static void test_smaller_batches_fit(void) {
-    for (int64_t channels = 12; channels <= 1024; channels *= 4)
+    /* With 512 channels three pieces of the direct sum have room in what one of Winograd's takes. */
+    static const int64_t channels[] = {12, 40, 512};
+    for (int c = 0; c < 3; c++)
         for (int64_t size = 3; size <= 12; size++) {
             int64_t forward = 0, backward = 0;
             for (int64_t n = 1; n <= 40; n++) {
-                nn_op op = operation(n, channels, channels, size, size, 1, 1);
+                nn_op op = operation(n, channels[c], channels[c], size, size, 1, 1);
                 CHECK_EQUAL(nn_op_plan(&op, NULL), NN_OK);
                 CHECK(op.forward_bytes >= forward && op.backward_bytes >= backward);
                 forward = op.forward_bytes, backward = op.backward_bytes;
