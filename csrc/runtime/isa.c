@@ -17,9 +17,16 @@
 #undef NN_KERNEL
 #endif
 #ifdef NN_BUILD_AVX512
-#define NN_KERNEL(name) nn_kernel_fn nn_avx512_f32_##name, nn_avx512_f64_##name;
+#define NN_KERNEL(name) nn_kernel_fn nn_avx512_f32_##name;
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
+#endif
+
+/* float64 has no kernels of 512 bits: they would be a tenth of the library, for the type that checks the other. */
+#ifdef NN_BUILD_AVX2
+#define NN_NARROWER_F64(name) nn_avx2_f64_##name
+#else
+#define NN_NARROWER_F64(name) nn_baseline_f64_##name
 #endif
 
 static nn_kernel_fn *const table[NN_ISAS][NN_DTYPES][NN_KERNELS] = {
@@ -49,7 +56,7 @@ static nn_kernel_fn *const table[NN_ISAS][NN_DTYPES][NN_KERNELS] = {
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
     }, {
-#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_avx512_f64_##name,
+#define NN_KERNEL(name) [NN_KERNEL_##name] = NN_NARROWER_F64(name),
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
     }},
