@@ -100,7 +100,7 @@ NN_DEFINE_KERNEL(linear_backward_data) {
     if (l->n <= 2) {
         if (l->in * l->out <= SMALL_WEIGHTS) data_of_small(l, begin, end);
         else if (l->n == 1) data_of_few(l, begin, end, 1);
-        else data_of_few(l, begin, end, 2);
+        else if (l->n == 2) data_of_few(l, begin, end, 2);
         return;
     }
     REAL panel[GEMM_DEPTH * GEMM_COLS];

@@ -49,6 +49,7 @@ static void check_shapes(void) {
     check_shape(2, 517, 3);
     check_shape(6, 523, 6);
     check_shape(7, 300, 197);
+    for (int64_t few = 0; few < 3; few++) check_shape(few, 300, 197); /* weights beyond the first-level cache */
     check_shape(16, 300, 8);  /* swapped at its smallest, */
     check_shape(17, 300, 8);
     check_shape(18, 300, 8);  /* and just not */
