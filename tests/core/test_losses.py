@@ -105,10 +105,12 @@ def test_extreme_logits_give_what_pytorch_gives(two, label, classes, isa, dtype)
         theirs = torch.nn.functional.cross_entropy(leaf, torch.tensor(labels[rows]))
         theirs.backward()
         loss, p = engine.cross_entropy_forward(logits[rows], labels[rows])
-        np.testing.assert_allclose(loss, theirs.item(), rtol=1e-6)
+        # log(p) and p - 1 are as exact as p, where p is near 1: theirs differ from CPU to CPU.
+        atol = 2 * np.finfo(dtype).eps
+        np.testing.assert_allclose(loss, theirs.item(), rtol=1e-6, atol=atol)
         np.testing.assert_allclose(p, torch.softmax(leaf, 1).detach().numpy(), rtol=1e-6)
         dx = engine.cross_entropy_backward(p, labels[rows])
-        np.testing.assert_allclose(dx, leaf.grad.numpy(), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(dx, leaf.grad.numpy(), rtol=1e-6, atol=atol)
 
 
 def test_a_thousand_apart_is_a_loss_of_a_thousand(isa, dtype):
