@@ -169,6 +169,13 @@ def test_who_may_allocate_and_start_threads(path: Path) -> None:
             assert f'"../{name}/' not in raw, f"{path} includes {name}"
 
 
+def test_loops_are_unrolled_by_the_macro_that_both_compilers_know() -> None:
+    for path in C_FILES:
+        assert path.name == "vec.h" or not re.search(r"_Pragma|#\s*pragma", path.read_text()), (
+            f"{path}: NN_UNROLL of vec.h"
+        )
+
+
 def test_every_kernel_on_the_list_has_its_template() -> None:
     names = re.findall(r"NN_KERNEL\((\w+)\)\n", (ENGINE / "kernels" / "kernels.def").read_text())
     assert len(names) == len(set(names))
