@@ -51,15 +51,23 @@ def test_a_loss_that_is_not_finite(data):
     assert np.isnan(step.epoch(x, y, batch_size=10)[2:]).all()
 
 
+@pytest.fixture
+def interrupts():
+    """Ctrl-C is heard, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_ctrl_c(batch_size, rng):
+def test_ctrl_c(batch_size, rng, interrupts):
     x, y = rng.standard_normal((9, 20)).astype(np.float32), rng.integers(0, 5, 9)
     order = rng.integers(0, 9, 5_000_000)  # some ten seconds of batches
     model, held, step = make_step(mlp)
     timer = threading.Timer(0.1, lambda: signal.raise_signal(signal.SIGINT))
 
     def begin(done, batches):
-        if not timer.is_alive():
+        if timer.ident is None:
             timer.start()
 
     with pytest.raises(KeyboardInterrupt):
