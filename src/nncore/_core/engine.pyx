@@ -15,6 +15,7 @@ from numpy cimport ndarray
 from nncore._core.nncore cimport *
 
 import os
+from math import prod
 
 import numpy as np
 

@@ -45,6 +45,7 @@ def linear_forward(ndarray x not None, ndarray weight not None, ndarray bias=Non
             f"{layer}: x has {x.shape[rank - 1] if rank else 'no'} features, weight expects {weight.shape[1]}"
             f" (x has shape {(<object>x).shape})"
         )
+    _check_size(bias, weight.shape[0], "bias", layer)
     x2 = row_major(x) if rank == 2 else row_major(x).reshape(-1 if x.size else _rows(x), x.shape[rank - 1])
     y = empty_matrix(x2.shape[0], weight.shape[0], cnp.PyArray_TYPE(x))
     if dtype_of(x) == NN_FLOAT32:
@@ -52,6 +53,12 @@ def linear_forward(ndarray x not None, ndarray weight not None, ndarray bias=Non
     else:
         _linear_forward[double](y, x2, weight, bias, layer)
     return y if rank == 2 else (<object>y).reshape((<object>x).shape[:-1] + (weight.shape[0],))
+
+
+cdef int _check_size(ndarray vector, int64_t size, str arg, layer) except -1:
+    if vector is not None and (cnp.PyArray_NDIM(vector) != 1 or vector.shape[0] != size):
+        raise ValueError(f"{layer}: {arg} has shape {(<object>vector).shape}, expected ({size},)")
+    return 0
 
 
 cdef int64_t _rows(ndarray x):
@@ -95,6 +102,9 @@ def linear_backward(ndarray dy not None, ndarray x not None, ndarray weight not 
         raise ValueError(
             f"{layer}: grad has shape {(<object>dy).shape}, expected {shape[:-1] + (weight.shape[0],)}"
         )
+    if dweight is not None and (<object>dweight).shape != (<object>weight).shape:
+        raise ValueError(f"{layer}: dweight has shape {(<object>dweight).shape}, expected {(<object>weight).shape}")
+    _check_size(dbias, weight.shape[0], "dbias", layer)
     x2 = row_major(x).reshape(rows, weight.shape[1])
     dy2 = row_major(dy).reshape(rows, weight.shape[0])
     if input_grad:

@@ -54,8 +54,10 @@ cdef class Step:
                 node = nodes[i]
                 given[i].op.kind = _kind_named(node.kind)
                 given[i].op.dtype = NN_FLOAT32 if self._type_number == cnp.NPY_FLOAT else NN_FLOAT64
+                # Only images have an order of axes of their own: all else is rows of features to the engine.
+                sizes = node.x_shape if len(node.x_shape) == 4 else (node.x_shape[0], prod(node.x_shape[1:]), 1, 1)
                 for axis in range(4):
-                    given[i].op.x[axis] = node.x_shape[axis] if axis < len(node.x_shape) else 1
+                    given[i].op.x[axis] = sizes[axis]
                 given[i].op.channels = node.channels
                 given[i].op.groups = node.groups
                 for axis in range(2):
@@ -189,12 +191,9 @@ cdef class Step:
 
     cdef ndarray _empty(self, tuple shape, int64_t n):
         """An array for n samples of such a value, in the memory order that the engine writes."""
-        cdef cnp.npy_intp sizes[2]
         if len(shape) == 4:
             return empty_channels_last(n, shape[1], shape[2], shape[3], self._type_number)
-        sizes[0] = n
-        sizes[1] = shape[1]
-        return cnp.PyArray_EMPTY(2, sizes, self._type_number, 0)
+        return empty_matrix(n, prod(shape[1:]), self._type_number).reshape((n,) + shape[1:])
 
     def empty_output(self, int64_t n):
         """An uninitialised array for the outputs of n samples, as `epoch` writes them."""
@@ -316,7 +315,7 @@ cdef class Step:
                     status = nn_step_epoch(self._step, &epoch, pointers, count, seconds, &at, &error)
                 self.batches_done = epoch.done
                 check(status, &error, self._label(at))
-                self.last_batch = nn_step_op(self._step, 0).x[0]
+                self.last_batch = nn_step_op(self._step, 0).x[0] if batches > 0 else 0
                 if progress is not None and epoch.done > 0 and not epoch.nonfinite:
                     progress(epoch.done)
                 if epoch.done == batches or epoch.nonfinite:

@@ -41,8 +41,12 @@ class Node:
     bias_grad: NDArray[Any] | None = None
     parameters: list[Parameter] = field(default_factory=list)
 
-    def hold(self, weight: Parameter, bias: Parameter | None) -> Node:
-        """Take a layer's weights; a frozen one gets no gradient."""
+    def hold(self, shape: Shape, weight: Parameter, bias: Parameter | None) -> Node:
+        """Take a layer's weights, of `shape`; a frozen one gets no gradient."""
+        if weight.shape != shape:
+            raise ValueError(f"{self.label}: weight has shape {weight.shape}, expected {shape}")
+        if bias is not None and bias.shape != shape[:1]:
+            raise ValueError(f"{self.label}: bias has shape {bias.shape}, expected {shape[:1]}")
         self.weight = weight.data
         self.weight_grad = weight.grad if weight.requires_grad else None
         self.parameters.append(weight)
@@ -62,7 +66,7 @@ def _linear(layer: nn.Linear, label: str, shape: Shape) -> Node:
     if shape[1] != layer.in_features:
         raise ValueError(f"{label}: x has {shape[1]} features, weight expects {layer.in_features}")
     node = Node(label, "linear", shape, (shape[0], layer.out_features), channels=layer.out_features)
-    return node.hold(layer.weight, layer.bias)
+    return node.hold((layer.out_features, layer.in_features), layer.weight, layer.bias)
 
 
 def _image(label: str, shape: Shape) -> None:
@@ -98,7 +102,8 @@ def _conv2d(layer: nn.Conv2d, label: str, shape: Shape) -> Node:
         dilation=layer.dilation,
     )
     node.y_shape = (shape[0], layer.out_channels, *_windows(node))
-    return node.hold(layer.weight, layer.bias)
+    kernel = (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size)
+    return node.hold(kernel, layer.weight, layer.bias)
 
 
 def _max_pool2d(layer: nn.MaxPool2d, label: str, shape: Shape) -> Node:
