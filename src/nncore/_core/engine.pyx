@@ -14,8 +14,8 @@ from numpy cimport ndarray
 
 from nncore._core.nncore cimport *
 
+import math
 import os
-from math import prod
 
 import numpy as np
 

@@ -55,7 +55,7 @@ cdef class Step:
                 given[i].op.kind = _kind_named(node.kind)
                 given[i].op.dtype = NN_FLOAT32 if self._type_number == cnp.NPY_FLOAT else NN_FLOAT64
                 # Only images have an order of axes of their own: all else is rows of features to the engine.
-                sizes = node.x_shape if len(node.x_shape) == 4 else (node.x_shape[0], prod(node.x_shape[1:]), 1, 1)
+                sizes = node.x_shape if len(node.x_shape) == 4 else (node.x_shape[0], math.prod(node.x_shape[1:]), 1, 1)
                 for axis in range(4):
                     given[i].op.x[axis] = sizes[axis]
                 given[i].op.channels = node.channels
@@ -193,7 +193,7 @@ cdef class Step:
         """An array for n samples of such a value, in the memory order that the engine writes."""
         if len(shape) == 4:
             return empty_channels_last(n, shape[1], shape[2], shape[3], self._type_number)
-        return empty_matrix(n, prod(shape[1:]), self._type_number).reshape((n,) + shape[1:])
+        return empty_matrix(n, math.prod(shape[1:]), self._type_number).reshape((n,) + shape[1:])
 
     def empty_output(self, int64_t n):
         """An uninitialised array for the outputs of n samples, as `epoch` writes them."""
