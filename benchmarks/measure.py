@@ -29,7 +29,7 @@ class Effort:
     least_rounds: int = 3
 
 
-THOROUGH = Effort(round_seconds=0.002, rounds=60, budget_seconds=1.5)
+THOROUGH = Effort(round_seconds=0.01, rounds=30, budget_seconds=2.0)
 QUICK = Effort(round_seconds=0.001, rounds=3, budget_seconds=0.1, least_rounds=1)
 
 
