@@ -137,3 +137,11 @@ def test_layers_frozen_within_and_parameters_outside(rng):
     assert (model[3].weight.grad == 0).all()
     assert (model[7].weight.data != before["7.weight"]).any()
     assert np.allclose(extra.data, 0.9)
+
+
+def test_a_batch_larger_than_any_data(rng):
+    x, y = rng.standard_normal((9, 20)).astype(np.float32), rng.integers(0, 5, 9)
+    _, _, step = make_step(mlp)
+    _, _, twin = make_step(mlp)
+    expected = twin.epoch(x, y, batch_size=9)
+    assert step.epoch(x, y, batch_size=2**63 - 1).tobytes() == expected.tobytes()

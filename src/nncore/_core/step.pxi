@@ -270,12 +270,12 @@ cdef class Step:
         cdef nn_epoch epoch
         cdef nn_update *pointers[MOST_UPDATES]
         cdef int64_t count = self._pointers(pointers, updates)
-        cdef int64_t batches = (samples + batch - 1) // batch
         cdef bint whole = False
         cdef ndarray rows = x[0]
         cdef int64_t size = 1
         if samples < 0 or batch < 1:
             raise ValueError(f"Step: {samples} samples in batches of {batch}")
+        cdef int64_t batches = samples // batch + (samples % batch > 0)
         _check_rows("x", rows, self._x_shape, self._type_number, True)
         if mode != NN_STEP_PREDICT:
             _check_target(None if target is None else target[0], self._target_shape, self._type_number,

@@ -232,7 +232,8 @@ class Step(Prepared):
             anything.
         progress : callable, optional
             Called with (whole batches done, batches in all), about twenty times a second and at
-            the end. It must not change the model's structure.
+            the end, also in the midst of a large batch: it must not touch the model, its gradients
+            or a clone of this step.
 
         Returns
         -------
