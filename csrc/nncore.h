@@ -73,11 +73,15 @@ typedef struct nn_window {
     bool ceil_mode;
 } nn_window;
 
+enum { NN_INPUTS_MAX = 4 }; /* arrays that an operation reads beside its weights */
+
 typedef struct nn_op {
     /* Set by the caller. Unused trailing sizes of x are 1; x[0] is the batch. */
     nn_kind kind;
     nn_dtype dtype;
     int64_t x[4];      /* logical input shape: (n, features) or (n, c, h, w) */
+    int more_count;    /* inputs after the first */
+    int64_t more[NN_INPUTS_MAX - 1][4]; /* their shapes */
     int64_t channels;  /* out features of Linear, out channels of Conv2d */
     int64_t groups;    /* Conv2d; 1 otherwise */
     nn_window window;  /* Conv2d, MaxPool2d, AvgPool2d (without dilation) */
@@ -90,6 +94,7 @@ typedef struct nn_op {
     /* Set by nn_op_plan. */
     int64_t y[4];           /* logical output shape */
     int64_t x_count, y_count;
+    int64_t weight_count, bias_count; /* elements of each, where the operation has one */
     int64_t saved_bytes;    /* state that forward leaves for backward */
     int64_t forward_bytes;  /* workspace of forward */
     int64_t backward_bytes; /* workspace of backward */
@@ -105,12 +110,14 @@ typedef struct nn_op {
 typedef struct nn_io {
     void *y;
     const void *x;
+    const void *more[NN_INPUTS_MAX - 1]; /* the inputs after the first */
     const void *weight, *bias;
     const void *target; /* int64 labels (n), or an array like x */
     void *saved;        /* NULL in forward: backward will not come */
     void *work;
 
     void *dx;
+    void *dmore[NN_INPUTS_MAX - 1]; /* each may be NULL, as dx may */
     void *dweight, *dbias;
     const void *dy; /* losses: ONE double, the factor on their gradient; NULL means 1 */
     bool overwrite;  /* write dweight and dbias instead of adding; only where op.overwrites */

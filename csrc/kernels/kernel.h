@@ -1,5 +1,5 @@
 /*
- * kernel.h: the one signature of all kernels, and their names.
+ * kernel.h: the one signature of all kernels.
  *
  * A kernel is a serial loop over a range: it allocates nothing, starts no thread, knows no Python. What begin
  * and end count is said in the opening comment of each.
@@ -12,12 +12,5 @@
 #include <stdint.h>
 
 typedef void nn_kernel_fn(const void *args, int64_t begin, int64_t end);
-
-typedef enum nn_kernel_id {
-#define NN_KERNEL(name) NN_KERNEL_##name,
-#include "kernels.def"
-#undef NN_KERNEL
-    NN_KERNELS
-} nn_kernel_id;
 
 #endif

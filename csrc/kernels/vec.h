@@ -45,10 +45,11 @@ typedef INT ivec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8),
 
 /*
  * Before a loop of at most n turns, their number known once it is inlined: written out in full, so that small
- * arrays of vectors lie in registers. Checked code (NN_SANITIZED) is not for speed, and is compiled sooner without.
+ * arrays of vectors lie in registers. Checked code (NN_SANITIZED) is not for speed, and is compiled sooner without;
+ * neither is what the build wants small (NN_SMALL).
  */
 #define NN_PRAGMA(words) _Pragma(#words)
-#if defined(NN_SANITIZED)
+#if defined(NN_SANITIZED) || defined(NN_SMALL)
 #define NN_UNROLL(n)
 #elif defined(__clang__)
 #define NN_UNROLL(n) NN_PRAGMA(clang loop unroll(full))

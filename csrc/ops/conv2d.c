@@ -76,8 +76,11 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->y_count = nn_size_product(op->y, 4);
 
     const int64_t per_output[] = {op->y_count, in / groups, op->window.kernel[0], op->window.kernel[1], 2};
+    const int64_t weight[] = {out, in / groups, op->window.kernel[0], op->window.kernel[1]};
     op->flops = nn_size_product(per_output, 5);
-    if (op->x_count < 0 || op->y_count < 0 || op->flops < 0)
+    op->weight_count = nn_size_product(weight, 4);
+    op->bias_count = out;
+    if (op->x_count < 0 || op->y_count < 0 || op->flops < 0 || op->weight_count < 0)
         return nn_fail(error, NN_MEMORY_ERROR, "x", -1, n, "small enough to count in", INT64_MAX);
     /* With Winograd's or without, whichever is more: a compiled step runs a smaller batch, for which the other
        way may be chosen, in the same workspace. */

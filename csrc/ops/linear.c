@@ -51,6 +51,8 @@ static nn_status plan(nn_op *op, nn_error *error) {
     if (op->x_count < 0 || op->y_count < 0 || weight_bytes < 0 || flops < 0 || packed < 0)
         return nn_fail(error, NN_MEMORY_ERROR, "x", -1, n, "small enough to count in", INT64_MAX);
     op->flops = flops;
+    op->weight_count = in * out;
+    op->bias_count = out;
     op->forward_bytes = packed;
     op->needs = NN_NEEDS_X;
     op->overwrites = true;

@@ -2,6 +2,7 @@
  * isa.c: which kernels run here. One table, filled from the kernel list; one choice, made at import.
  */
 #include "../kernels/kernel.h"
+#include "../kernels/kernel_id.h"
 
 #include <string.h>
 

@@ -6,6 +6,7 @@
 
 #include "../nncore.h"
 #include "../kernels/kernel.h"
+#include "../kernels/kernel_id.h"
 
 /* The active instruction set's kernel for a dtype. */
 nn_kernel_fn *nn_kernel(nn_kernel_id id, nn_dtype dtype);

@@ -61,19 +61,13 @@ nn_status nn_step_take_target(nn_step *step, const void **target, int64_t n, int
     return nn_labels_check(labels, n, loss->x[1], error);
 }
 
-/* Number of elements of a node's weight and bias. */
-static int64_t weight_count(const nn_op *op) {
-    return op->kind == NN_OP_LINEAR ? op->x[1] * op->channels
-                                    : op->channels * (op->x[1] / op->groups) * op->window.kernel[0] * op->window.kernel[1];
-}
-
 static void clear_gradients(const nn_step *step, bool all) {
     for (int64_t i = 0; i < step->count; i++) {
         const nn_node *node = &step->nodes[i].given;
         if (step->nodes[i].overwrite && !all) continue;
         const size_t element = (size_t)nn_dtype_bytes(node->op.dtype);
-        if (node->dweight) memset(node->dweight, 0, (size_t)weight_count(&node->op) * element);
-        if (node->dbias) memset(node->dbias, 0, (size_t)node->op.channels * element);
+        if (node->dweight) memset(node->dweight, 0, (size_t)node->op.weight_count * element);
+        if (node->dbias) memset(node->dbias, 0, (size_t)node->op.bias_count * element);
     }
 }
 

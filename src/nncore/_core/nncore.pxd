@@ -61,6 +61,8 @@ cdef extern from "nncore.h" nogil:
         nn_kind kind
         nn_dtype dtype
         int64_t x[4]
+        int more_count
+        int64_t more[3][4]
         int64_t channels
         int64_t groups
         nn_window window
@@ -72,6 +74,8 @@ cdef extern from "nncore.h" nogil:
         int64_t y[4]
         int64_t x_count
         int64_t y_count
+        int64_t weight_count
+        int64_t bias_count
         int64_t saved_bytes
         int64_t forward_bytes
         int64_t backward_bytes
@@ -81,12 +85,14 @@ cdef extern from "nncore.h" nogil:
     ctypedef struct nn_io:
         void *y
         const void *x
+        const void *more[3]
         const void *weight
         const void *bias
         const void *target
         void *saved
         void *work
         void *dx
+        void *dmore[3]
         void *dweight
         void *dbias
         const void *dy
