@@ -1,0 +1,61 @@
+"""How gradients become an update: clipped, accumulated over batches."""
+
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nncore.nn.arguments import integer, number
+from nncore.nn.parameter import Parameter
+
+
+class Rule(NamedTuple):
+    """What happens to gradients before the optimiser's step."""
+
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    accumulate: int = 1
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing does."""
+        return self == Rule()
+
+    def clip(self, parameters: list[Parameter]) -> None:
+        """Clip the gradients in place."""
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        if self.clip_value is not None:
+            for parameter in trained:
+                np.clip(parameter.grad, -self.clip_value, self.clip_value, out=parameter.grad)
+        if self.clip_norm is not None:
+            _clip_norm(trained, self.clip_norm)
+
+
+def rule_of(function: str, clip_grad_norm: Any, clip_grad_value: Any, accumulate: Any) -> Rule:
+    """The arguments of `fit`, checked."""
+
+    def positive(name: str, given: Any) -> float | None:
+        if given is None:
+            return None
+        value = number(function, name, given)
+        if value <= 0:
+            raise ValueError(f"{function}: {name} must be positive, got {given!r}")
+        return value
+
+    return Rule(
+        positive("clip_grad_norm", clip_grad_norm),
+        positive("clip_grad_value", clip_grad_value),
+        integer(function, "accumulate", accumulate, 1),
+    )
+
+
+def _clip_norm(parameters: Iterable[Parameter], most: float) -> None:
+    """g <- g most / (|g| + 1e-6) where the norm |g| over all gradients is larger: PyTorch's."""
+    gradients = [parameter.grad for parameter in parameters]
+    # Not by BLAS, whose sums depend on its number of threads.
+    norm = math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients))
+    factor = most / (norm + 1e-6)
+    if factor < 1:
+        for g in gradients:
+            g *= factor
