@@ -3,11 +3,11 @@
 A loader is any object that gives pairs (x, y), or triples (x, y, sample_weight), each time it is
 iterated over. What it may have besides:
 
-    len(loader)              batches in an epoch
-    loader.set_epoch(n)      called before epoch n (from 0): an order drawn from a seed and n is the
-                             same in a resumed run
-    loader.skip(n)           called before an iteration that shall begin with batch n; without it,
-                             batches are drawn and dropped
+    len(loader)               batches in an epoch
+    loader.batches(e, first)  iterates over epoch e (from 0) from a batch on, so that a resumed run
+                              has the same order; called in place of iter
+    loader.set_epoch(e)       else, called before iter; a resumed run draws and drops what was done
+    loader.seed               compared when a run is resumed
 """
 
 import math
@@ -39,6 +39,7 @@ class Feed:
     batches: int | None = None  # in an epoch, where that is known
     size: int | None = None  # samples in an epoch
     batch_size: int | None = None
+    seed: Any = None  # of a loader
 
     def peek(self, epoch: int, batch: int) -> Samples:
         """Some samples of an epoch that will be opened there, to try model and loss on."""
@@ -110,6 +111,7 @@ class LoaderFeed(Feed):
         self._function, self._loader, self._dtype = function, loader, dtype
         self._loss_fn, self._class_weight = loss_fn, class_weight
         self.batches = len(loader) if hasattr(loader, "__len__") else None
+        self.seed = getattr(loader, "seed", None)
         self._at = 0
         self._source: Iterator[Any] = iter(())
         self._next: tuple[Samples, Weights | None] | None = None
@@ -131,12 +133,12 @@ class LoaderFeed(Feed):
     def open(self, epoch: int, batch: int) -> None:
         if self._opened == (epoch, batch):
             return  # and `peek` has looked at it
-        if hasattr(self._loader, "set_epoch"):
-            self._loader.set_epoch(epoch)
-        if batch and hasattr(self._loader, "skip"):
-            self._loader.skip(batch)
-        self._source = iter(self._loader)
-        if batch and not hasattr(self._loader, "skip"):
+        if hasattr(self._loader, "batches"):
+            self._source = iter(self._loader.batches(epoch, batch))
+        else:
+            if hasattr(self._loader, "set_epoch"):
+                self._loader.set_epoch(epoch)
+            self._source = iter(self._loader)
             for _ in range(batch):
                 next(self._source, None)
         self._at, self._opened = batch, (epoch, batch)

@@ -112,16 +112,22 @@ def prepare(trainer: Trainer, given: Given) -> Ready:
             f" {_listed(position['run'])}; this fit has {_listed(run)}"
         )
     if tree is not None:
+        if tree.get("loader_seed") != feed.seed:
+            raise ValueError(
+                f"{_HERE}: {path} was saved with a loader of seed {tree.get('loader_seed')}, this"
+                f" one has {feed.seed}: give it that seed"
+            )
         state.restore(trainer, tree, path)
+    trainer._loader_seed = feed.seed
     trainer._goes_on, trainer.stop_training = False, stopped
     plan = Plan(feed, validation, last, Callbacks(listed), rule.accumulate, verbose, run)
     return Ready(plan, Console(verbose), rule, compiled, first, batch_size, position, states)
 
 
-def start(trainer: Trainer, ready: Ready) -> Fit:
+def start(trainer: Trainer, ready: Ready, rule: Rule) -> Fit:
     """The loop, with a runner for these samples; says why it is not the compiled step."""
     room = ready.batch_size if ready.plan.feed.batch_size is not None else len(ready.first)
-    runner, reason = trainer._runner(ready.first.x, room, ready.compiled, ready.rule)
+    runner, reason = trainer._runner(ready.first.x, room, ready.compiled, rule)
     if reason:
         ready.console.note(f"{_HERE}: {reason}")
     return Fit(trainer, runner, ready.plan, ready.console)

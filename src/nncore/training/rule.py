@@ -1,13 +1,15 @@
 """How gradients become an update: clipped, accumulated over batches."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nncore.nn.arguments import integer, number
 from nncore.nn.parameter import Parameter
+from nncore.optim import Optimizer
 
 
 class Rule(NamedTuple):
@@ -23,13 +25,31 @@ class Rule(NamedTuple):
         return self == Rule()
 
     def clip(self, parameters: list[Parameter]) -> None:
-        """Clip the gradients in place."""
+        """Clip the gradients in place, by norm, then by value."""
         trained = [parameter for parameter in parameters if parameter.requires_grad]
+        if self.clip_norm is not None:
+            _clip_norm(trained, self.clip_norm)
         if self.clip_value is not None:
             for parameter in trained:
                 np.clip(parameter.grad, -self.clip_value, self.clip_value, out=parameter.grad)
-        if self.clip_norm is not None:
-            _clip_norm(trained, self.clip_norm)
+
+    @contextmanager
+    def given_to(self, optimizer: Any) -> Iterator["Rule"]:
+        """Within, the optimizer clips by itself where it can; the rule that is left."""
+        if not isinstance(optimizer, Optimizer) or not hasattr(optimizer, "max_grad_norm"):
+            yield self
+            return
+        own: Any = optimizer
+        before = own.max_grad_norm, own.max_grad_value
+        try:
+            if self.clip_norm is not None:
+                own.max_grad_norm = self.clip_norm
+            if self.clip_value is not None:
+                own.max_grad_value = self.clip_value
+            yield Rule(accumulate=self.accumulate)
+        finally:
+            if (own.max_grad_norm, own.max_grad_value) != before:
+                own.max_grad_norm, own.max_grad_value = before
 
 
 def rule_of(function: str, clip_grad_norm: Any, clip_grad_value: Any, accumulate: Any) -> Rule:

@@ -22,6 +22,7 @@ def collect(trainer: Trainer) -> Tree:
     return {
         **snapshot(trainer),
         "seed": trainer.seed,
+        "loader_seed": trainer._loader_seed,
         "steps": trainer.steps,
         "stopped": bool(trainer.stop_training),
         "history": trainer.history.history,

@@ -98,6 +98,7 @@ class Trainer:
         # The fit that runs, and what the last one left in the midst of an epoch.
         self._fit: Fit | None = None
         self._kept: tuple[dict[str, Any] | None, list[Any]] = None, []
+        self._loader_seed: Any = None
         # Whether the next fit begins there, as after `load_checkpoint`.
         self._goes_on = False
 
@@ -157,8 +158,8 @@ class Trainer:
             The same by label; those of a mapping that are missing count 1. Both multiply.
             Validation and metrics are without weights.
         clip_grad_norm, clip_grad_value : float
-            The largest norm of all gradients together, and the largest magnitude of each number in
-            them (which is looked at first).
+            The largest norm of all gradients together, then the largest magnitude of each number
+            in them. (Optimizers have the same as options of their own.)
         accumulate : int
             So many batches are one update, by the gradient of the mean over all their samples:
             weights are those of batches so many times as large, within rounding.
@@ -202,8 +203,8 @@ class Trainer:
             logger, resume,
         )  # fmt: skip
         ready = preparation.prepare(self, given)
-        with self._restored():
-            self._fit = preparation.start(self, ready)
+        with self._restored(), ready.rule.given_to(self.optimizer) as rule:
+            self._fit = preparation.start(self, ready, rule)
             try:
                 self._fit.run(ready.position, ready.states)
             finally:
