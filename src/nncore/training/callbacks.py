@@ -29,6 +29,9 @@ class Callback:
     compiled step; one that overrides `on_train_batch_begin` or `on_train_batch_end` makes it a
     call for each batch. What a hook raises ends the run as Ctrl-C does: modes are restored,
     weights are those after the last whole batch.
+
+    A run that is resumed within an epoch does not begin that epoch again: `on_epoch_begin` is not
+    called for it, since what it changed is in the checkpoint.
     """
 
     trainer: Trainer

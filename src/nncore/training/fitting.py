@@ -37,6 +37,7 @@ class Fit:
     def __init__(self, trainer: Trainer, runner: Runner, plan: Plan, console: Console) -> None:
         self._trainer, self._runner, self._plan, self._console = trainer, runner, plan, console
         self._tally: Tally | None = None
+        self._first_rate: float | None = None  # of the epoch
 
     def run(self, position: dict[str, Any] | None, states: list[Any]) -> None:
         """All epochs, the first from a position within it, callbacks with these states."""
@@ -63,7 +64,7 @@ class Fit:
         """Where the epoch is that is under way, and what was counted; None between epochs."""
         if self._tally is None or self._tally.batches == 0:
             return None
-        return {"tally": self._tally.state_dict(), "run": self._plan.run}
+        return {"tally": self._tally.state_dict(), "run": self._plan.run, "rate": self._first_rate}
 
     def callback_states(self) -> list[dict[str, Any]]:
         return self._plan.callbacks.state_dict()
@@ -79,11 +80,14 @@ class Fit:
         trainer, plan = self._trainer, self._plan
         done = len(trainer.history)
         tally = self._tally = Tally(trainer.metrics)
-        plan.callbacks.call("on_epoch_begin", done, logs={})
-        rate = self._rate()
-        started = time.perf_counter()
-        if position is not None:
+        if position is None:
+            plan.callbacks.call("on_epoch_begin", done, logs={})
+            self._first_rate = self._rate()
+        else:
+            # It has begun already, and what was done then is in the checkpoint.
             tally.load_state_dict(position["tally"])
+            self._first_rate = position["rate"]
+        started = time.perf_counter()
         before = tally.meter.samples
         trainer.model.train()
         plan.feed.open(done, tally.batches)
@@ -94,8 +98,8 @@ class Fit:
         values = tally.values()
         if plan.validation is not None:
             values |= self._validate()
-        if rate is not None:
-            values["lr"] = rate
+        if self._first_rate is not None:
+            values["lr"] = self._first_rate
         values["seconds"] = time.perf_counter() - started
         values["samples_per_second"] = samples / max(trained - started, 1e-9)
         self._step_scheduler("epoch", values)

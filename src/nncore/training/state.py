@@ -139,6 +139,7 @@ def position_of(tree: Mapping[str, Any], path: Any) -> Tree | None:
     try:
         counted, run = position["tally"], position["run"]
         samples, loss, labels, correct = counted["meter"]
+        rate = position["rate"]
         sound = (
             isinstance(run, dict)
             and isinstance(counted["metrics"], dict)
@@ -146,6 +147,7 @@ def position_of(tree: Mapping[str, Any], path: Any) -> Tree | None:
             and counted["batches"] > 0
             and min(samples, labels, correct) >= 0
             and not math.isnan(loss)
+            and (rate is None or isinstance(rate, float))
         )
     except (TypeError, KeyError, ValueError):
         sound = False
