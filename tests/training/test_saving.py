@@ -1,11 +1,17 @@
 """Callbacks that write: CSV, loggers, checkpoints."""
 
 import csv
+import os
+import signal
+import threading
+import time
 
+import numpy as np
 import pytest
 from small_models import make_trainer, weights
 
-from nncore.training import Checkpoint, CSVLogger, LambdaCallback
+from nncore import nn, optim
+from nncore.training import Checkpoint, CSVLogger, LambdaCallback, Trainer
 from nncore.training.fitting import Fit
 
 
@@ -88,3 +94,39 @@ class TestFiles:
 def expected_csv(trainer, folder):
     trainer.history.to_csv(folder / "expected.csv")
     return (folder / "expected.csv").read_text()
+
+
+def test_ctrl_c_in_the_midst_of_the_engine(tmp_path):
+    """It is heard within an epoch that is one call; what was saved and what is saved then goes on."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((20000, 64)).astype(np.float32), rng.integers(0, 10, 20000)
+
+    def make():
+        model = nn.Sequential(nn.Linear(64, 256, seed=1), nn.ReLU(), nn.Linear(256, 10, seed=2))
+        return Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.01), seed=0)
+
+    trainer, path = make(), tmp_path / "run.npz"
+    begun = threading.Event()
+    timer = threading.Thread(
+        target=lambda: (begun.wait(60), time.sleep(0.05), os.kill(os.getpid(), signal.SIGINT))
+    )
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(
+            x, y, 10**6, verbose=0,
+            callbacks=[
+                Checkpoint(path, every_epochs=2),
+                LambdaCallback(on_epoch_end=lambda epoch, logs: epoch == 1 and begun.set()),
+            ],
+        )  # fmt: skip
+    timer.join()
+    assert all(module.training for module in trainer.model.modules())
+    done = len(trainer.history)
+    assert done >= 2
+    trainer.save_checkpoint(tmp_path / "now.npz")
+    now, whole, saved = make(), make(), make()
+    whole.fit(x, y, done + 1, verbose=0)
+    now.load_checkpoint(tmp_path / "now.npz")
+    now.fit(x, y, 1, verbose=0)
+    saved.fit(x, y, done + 1, verbose=0, resume=path)
+    assert weights(now.model) == weights(whole.model) == weights(saved.model)
