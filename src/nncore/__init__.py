@@ -1,6 +1,6 @@
 """nncore: trains and runs small neural networks on a CPU."""
 
-from nncore import data, interop, io, nn, optim
+from nncore import data, interop, io, nn, optim, training
 from nncore._core.config import (
     get_num_threads,
     get_winograd,
@@ -33,4 +33,5 @@ __all__ = [
     "set_num_threads",
     "set_winograd",
     "show_config",
+    "training",
 ]

@@ -193,6 +193,7 @@ class TestHostile:
             {"optimizer": [1]},
             {"optimizer": {"class": "Adam", "state": 3}},
             {"optimizer": {"class": "Adam", "state": {"state": 1, "param_groups": 2}}},
+            {"optimizer": {"class": "Adam", "state": {"state": [], "param_groups": [[]]}}},
             {"model": {"0.weight": 1}},
             {"modules": {"0": {}}},
         ],
@@ -204,7 +205,7 @@ class TestHostile:
         write_checkpoint(file, tree | change)
         other = trainer_of(seed=4)
         before = other.model.state_dict(), other.seed, other.steps, other.optimizer.state_dict()
-        with pytest.raises((ValueError, TypeError)):
+        with pytest.raises(ValueError, match=rf"{file.name}|nothing was loaded|no module"):
             other.load_checkpoint(file)
         after = other.model.state_dict(), other.seed, other.steps, other.optimizer.state_dict()
         assert repr(after) == repr(before)

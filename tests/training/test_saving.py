@@ -97,7 +97,8 @@ def expected_csv(trainer, folder):
 
 
 def test_ctrl_c_in_the_midst_of_the_engine(tmp_path):
-    """It is heard within an epoch that is one call; what was saved and what is saved then goes on."""
+    """Heard within an epoch that is one call; what was saved, and is saved then, goes on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((20000, 64)).astype(np.float32), rng.integers(0, 10, 20000)
 
@@ -120,6 +121,7 @@ def test_ctrl_c_in_the_midst_of_the_engine(tmp_path):
             ],
         )  # fmt: skip
     timer.join()
+    signal.signal(signal.SIGINT, before)
     assert all(module.training for module in trainer.model.modules())
     done = len(trainer.history)
     assert done >= 2

@@ -171,7 +171,12 @@ class Callbacks:
         for callback in self.all:
             for entry in left:
                 if entry["class"] == type(callback).__name__:
-                    callback.load_state_dict(entry["state"])
+                    try:
+                        callback.load_state_dict(entry["state"])
+                    except (KeyError, TypeError) as error:
+                        raise ValueError(
+                            f"{entry['class']}: its state in the checkpoint does not fit: {error!r}"
+                        ) from None
                     left.remove(entry)
                     break
 

@@ -139,8 +139,8 @@ class LoaderFeed(Feed):
             if hasattr(self._loader, "set_epoch"):
                 self._loader.set_epoch(epoch)
             self._source = iter(self._loader)
-            for _ in range(batch):
-                next(self._source, None)
+            for _ in zip(range(batch), self._source, strict=False):
+                pass
         self._at, self._opened = batch, (epoch, batch)
         self._draw()
 

@@ -46,13 +46,18 @@ def restore(trainer: Trainer, tree: Mapping[str, Any], path: Any) -> None:
     seed, steps = whole(tree, "seed", path), whole(tree, "steps", path)
     for name in ("optimizer", "scheduler"):
         _check_kind(name, getattr(trainer, name), tree.get(name), path)
+    parts = {name: _mapping(tree, name, path) for name in ("model", "modules")}
     with unchanged_after_error(trainer):
-        trainer.model.load_state_dict(_mapping(tree, "model", path))
-        load_module_states(trainer.model, _mapping(tree, "modules", path))
-        for name in ("optimizer", "scheduler"):
-            entry = tree.get(name)
-            if entry is not None:
-                getattr(trainer, name).load_state_dict(entry["state"])
+        try:
+            trainer.model.load_state_dict(parts["model"])
+            load_module_states(trainer.model, parts["modules"])
+            for name in ("optimizer", "scheduler"):
+                entry = tree.get(name)
+                if entry is not None:
+                    getattr(trainer, name).load_state_dict(entry["state"])
+        except (TypeError, KeyError, IndexError, AttributeError) as error:
+            # What their own loading says to a file that is not as it should be.
+            raise ValueError(f"{path}: does not fit the trainer: {error}") from None
     trainer.seed, trainer.steps, trainer.history = seed, steps, history
     trainer.stop_training = tree.get("stopped") is True
     trainer._kept, trainer._goes_on = kept, True
