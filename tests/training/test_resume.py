@@ -156,8 +156,9 @@ class TestAnyMoment:
         whole.fit(*classes, 60, 9, verbose=0, callbacks=callbacks())
         ended = len(whole.history)
         assert 5 < ended < 60
-        for epoch in (1, ended - 2, ended - 1):
-            saving = [*callbacks(), Checkpoint(path, every_batches=2)]
+        for epoch, within in ((1, 2), (ended - 2, 2), (ended - 1, None), (ended - 1, 2)):
+            # First in the list, and yet it saves what the others have done.
+            saving = [Checkpoint(path, every_batches=within), *callbacks()]
             broken_off(make(), classes, epoch, 4, saving, epochs=60, batch_size=9)
             again = make()
             again.fit(*classes, 60, 9, verbose=0, callbacks=callbacks(), resume=path)
@@ -174,7 +175,9 @@ class TestAnyMoment:
         again.fit(*classes, 9, verbose=0, callbacks=saving, resume=True)
         assert outcome(again) == outcome(whole)
 
-    @pytest.mark.parametrize("where", ["on_train_batch_end", "on_test_begin", "on_epoch_end"])
+    @pytest.mark.parametrize(
+        "where", ["on_train_batch_end", "on_test_begin", "on_test_end", "on_epoch_end"]
+    )
     @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "eager"])
     def test_saved_after_an_interrupt(self, classes, tmp_path, where, compiled):
         """`save_checkpoint` after Ctrl-C saves that very moment."""
