@@ -16,7 +16,7 @@ nn_status nn_step_plan(nn_step *step, int64_t n, int64_t *node, nn_error *error)
     for (int64_t i = 0; i < step->count; i++) {
         nn_op *op = &step->nodes[i].given.op;
         op->x[0] = n;
-        for (int input = 0; input < op->more_count; input++) op->more[input][0] = n;
+        for (int k = 0; k < op->more_count && k < NN_INPUTS_MAX - 1; k++) op->more[k][0] = n; /* the plan counts them */
         nn_status status = nn_op_plan(op, error);
         if (status != NN_OK) {
             *node = i;
