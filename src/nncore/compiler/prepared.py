@@ -220,7 +220,8 @@ class Prepared:
 def each(x: Inputs) -> tuple[ArrayLike, ...]:
     """The arrays of all inputs: a tuple of arrays is several, all else is one."""
     if type(x) is tuple and x and all(isinstance(array, np.ndarray) for array in x):
-        return x
+        several: tuple[Array, ...] = x
+        return several
     return (x,)
 
 
