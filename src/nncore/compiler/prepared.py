@@ -51,7 +51,7 @@ class Batches:
         rows = slice(begin * self.batch_size, end * self.batch_size)
         x, target = self.x, self.target
         if order is None:
-            x = x[0][rows], x[1]
+            x = tuple((array[rows], channels_first) for array, channels_first in x)
             target = None if target is None else (target[0][rows], target[1])
         else:
             order = order[rows]

@@ -190,7 +190,7 @@ class CompiledRunner(Runner):
         return loss, output
 
     def predict(self, x: Array) -> Array:
-        return self._step.predict(x)
+        return np.asarray(self._step.predict(x))
 
     def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:
         if self._step.loss_fn is None:
