@@ -26,7 +26,8 @@ def _case(
     }
     return Case(
         family="step",
-        name=f"{network.name} {optimizer}{momentum} b{batch}" + ("" if kind == "train" else f" {kind}"),
+        name=f"{network.name} {optimizer}{momentum} b{batch}"
+        + ("" if kind == "train" else f" {kind}"),
         operation=f"step.{kind}",
         inputs=data | network.weights(),
         options={
