@@ -130,33 +130,53 @@ nn_status nn_op_backward(const nn_op *op, const nn_io *io, nn_error *error);
 
 /* ---- updates ----------------------------------------------------------------------------------------- */
 
-/* One parameter with its gradient and up to two arrays of optimiser state, all of `count` elements. */
+enum { NN_STATES_MAX = 3, NN_UPDATE_PIECE = 8192 /* elements that one partial sum takes in */ };
+
+/* One parameter with its gradient and its arrays of optimiser state, all of `count` elements. */
 typedef struct nn_tensor {
     void *param;
     void *grad;
-    void *state[2]; /* SGD: momentum, -; Adam: exp_avg, exp_avg_sq */
+    /*
+     * In this order, without gaps; in brackets what an option needs. SGD: [momentum_buffer]; Adam: exp_avg, exp_avg_sq,
+     * [max_exp_avg_sq]; RMSprop: square_avg, [momentum_buffer], [grad_avg]; Adagrad: sum; Lion: exp_avg.
+     */
+    void *state[NN_STATES_MAX];
     int64_t count;
 } nn_tensor;
 
-typedef enum nn_update_kind { NN_SGD, NN_ADAM } nn_update_kind;
+typedef enum nn_update_kind { NN_SGD, NN_ADAM, NN_RMSPROP, NN_ADAGRAD, NN_LION } nn_update_kind;
 
-/* Formulas and names as in torch.optim.SGD, Adam and AdamW. */
+/* Formulas and names as in torch.optim; Lion's as in its paper. */
 typedef struct nn_update {
     nn_update_kind kind;
     nn_dtype dtype;
     nn_tensor *tensors;
     int64_t tensor_count;
-    int64_t steps; /* updates done so far; nn_update_run adds one */
+    int64_t steps; /* updates done so far; each run adds one */
+    double *sums;  /* (elements / NN_UPDATE_PIECE + 1): room for partial sums, where max_norm is set */
     double lr, weight_decay;
     double momentum, dampening;
     bool nesterov;
-    double beta1, beta2, eps;
-    bool decoupled;  /* AdamW's weight decay */
+    double beta1, beta2, eps; /* beta2: RMSprop's alpha, too */
+    double lr_decay;          /* Adagrad */
+    bool decoupled;           /* AdamW's weight decay */
+    bool amsgrad, centered, maximize;
     bool clear_grad; /* leave zeros in grad */
+
+    /* What is done to the gradients on their way in, as they are read: first the norm, then the value. */
+    double max_norm;  /* of all gradients of all updates that set it, together; 0: any */
+    double max_value; /* of the magnitude of each element; 0: any */
+    bool finite;      /* a gradient that is not finite is an error */
 } nn_update;
 
-/* Everything is checked before anything is changed. */
-nn_status nn_update_run(nn_update *update, nn_error *error);
+/*
+ * Runs all of them. Everything is checked before anything is changed: a gradient that is not finite, where it is
+ * asked for, is NN_VALUE_ERROR with arg nn_gradient, index of the tensor and `got` the number of the update.
+ */
+nn_status nn_update_run(nn_update *const *updates, int64_t count, nn_error *error);
+extern const char nn_gradient[];
+/* The sum of the squares of all gradients, in double, in a fixed order; infinite or NaN where one of them is. */
+double nn_update_squares(const nn_update *update);
 /* The first tensor with an infinite or NaN gradient, -1 if there is none. */
 int64_t nn_update_nonfinite(const nn_update *update);
 

@@ -15,9 +15,6 @@ cdef nn_kind _kind_named(str name) except *:
 
 cdef tuple _loss_kinds = ("cross_entropy", "mse")
 
-cdef enum:
-    MOST_UPDATES = 64
-
 
 cdef class Step:
     """Owns an `nn_step`; keeps the arrays alive whose addresses the engine holds.
@@ -101,13 +98,6 @@ cdef class Step:
         self.running = True
         return 0
 
-    cdef int64_t _pointers(self, nn_update **pointers, list updates) except -1:
-        if len(updates) > MOST_UPDATES:
-            raise ValueError(f"Step: {len(updates)} parameter groups, at most {MOST_UPDATES}")
-        for i in range(len(updates)):
-            pointers[i] = &(<Update>updates[i]).update
-        return len(updates)
-
     cdef bint _x_ready(self, object x):
         """Whether x can be read as it is, and fits in."""
         return (type(x) is ndarray and _lies_ready(<ndarray>x, self._x_shape, self._type_number)
@@ -144,7 +134,7 @@ cdef class Step:
         cdef nn_status status
         cdef double loss = NAN
         cdef nn_update *pointers[MOST_UPDATES]
-        cdef int64_t count = self._pointers(pointers, updates)
+        cdef int64_t count = update_pointers(pointers, updates, "Step")
         cdef const void *x_data = cnp.PyArray_DATA(x)
         cdef const void *target_data = _address(target)
         self._enter()
@@ -152,6 +142,7 @@ cdef class Step:
             status = nn_step_run(self._step, <nn_step_mode>mode, x_data, target_data, n, pointers, count,
                                  &loss, &at, &error)
         self.running = False
+        check_gradients(status, &error, updates, "Step")
         check(status, &error, self._label(at))
         self.last_batch = n
         return loss
@@ -269,7 +260,7 @@ cdef class Step:
         cdef nn_status status = NN_OK
         cdef nn_epoch epoch
         cdef nn_update *pointers[MOST_UPDATES]
-        cdef int64_t count = self._pointers(pointers, updates)
+        cdef int64_t count = update_pointers(pointers, updates, "Step")
         cdef bint whole = False
         cdef ndarray rows = x[0]
         cdef int64_t size = 1
@@ -314,6 +305,7 @@ cdef class Step:
                 with nogil:
                     status = nn_step_epoch(self._step, &epoch, pointers, count, seconds, &at, &error)
                 self.batches_done = epoch.done
+                check_gradients(status, &error, updates, "Step")
                 check(status, &error, self._label(at))
                 self.last_batch = nn_step_op(self._step, 0).x[0] if batches > 0 else 0
                 if progress is not None and epoch.done > 0 and not epoch.nonfinite:
