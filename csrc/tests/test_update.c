@@ -222,7 +222,7 @@ static void check_norm(nn_dtype dtype, void *unused) {
     int64_t total = 0;
     for (int i = 0; i < TENSORS; i++) {
         total += sizes[i];
-        for (int64_t k = 0; k < sizes[i]; k++) squares += get(tensors[i].grad, dtype, k) * get(tensors[i].grad, dtype, k);
+        for (int64_t k = 0; k < sizes[i]; k++) squares += pow(get(tensors[i].grad, dtype, k), 2);
     }
     CHECK(total / NN_UPDATE_PIECE + 1 <= 8);
     const int half = TENSORS / 2;
