@@ -1,0 +1,7 @@
+"""stub"""
+
+
+class CheckReport: ...
+
+
+def check() -> None: ...
