@@ -152,24 +152,22 @@ NN_INLINE void lion_at(const factors *f, const tensor_part *t, int64_t i, int64_
  * The rule over all tensors. `whole` says how many lanes code may count on: VL for the rules that are in every
  * benchmark, whose whole vectors get code of their own; 0 for the others, one small copy for all.
  */
-#define DEFINE_UPDATE(rule, whole)                                                                    \
-    NN_DEFINE_KERNEL(rule##_update) {                                                                 \
-        const nn_update_args *a = args;                                                               \
-        const factors f = factors_of(a);                                                              \
-        for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {                                    \
-            const tensor_part t = part_of(&a->tensors[k], &begin, &end);                              \
-            int64_t i = 0;                                                                            \
-            if (whole)                                                                                \
-                for (; i + VL <= t.count; i += VL) rule##_at(&f, &t, i, VL);                          \
-            for (; i < t.count; i += VL) rule##_at(&f, &t, i, nn_min(VL, t.count - i));               \
-        }                                                                                             \
+#define UPDATE_ALL(rule, whole)                                                               \
+    const nn_update_args *a = args;                                                           \
+    const factors f = factors_of(a);                                                          \
+    for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {                                \
+        const tensor_part t = part_of(&a->tensors[k], &begin, &end);                          \
+        int64_t i = 0;                                                                        \
+        if (whole)                                                                            \
+            for (; i + VL <= t.count; i += VL) rule(&f, &t, i, VL);                           \
+        for (; i < t.count; i += VL) rule(&f, &t, i, nn_min(VL, t.count - i));                \
     }
 
-DEFINE_UPDATE(sgd, VL)
-DEFINE_UPDATE(adam, VL)
-DEFINE_UPDATE(rmsprop, 0)
-DEFINE_UPDATE(adagrad, 0)
-DEFINE_UPDATE(lion, 0)
+NN_DEFINE_KERNEL(sgd_update) { UPDATE_ALL(sgd_at, VL) }
+NN_DEFINE_KERNEL(adam_update) { UPDATE_ALL(adam_at, VL) }
+NN_DEFINE_KERNEL(rmsprop_update) { UPDATE_ALL(rmsprop_at, 0) }
+NN_DEFINE_KERNEL(adagrad_update) { UPDATE_ALL(adagrad_at, 0) }
+NN_DEFINE_KERNEL(lion_update) { UPDATE_ALL(lion_at, 0) }
 
 /*
  * The sum of the squares of the gradients in [begin, end), in double: squares of float32 numbers neither overflow nor
