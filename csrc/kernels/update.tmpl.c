@@ -65,8 +65,8 @@ NN_INLINE vec without_subnormals(vec v) {
 }
 
 /* The gradient as the rule shall see it: clipped (NaN stays NaN), with the weight decay that goes through it. */
-NN_INLINE vec gradient_at(const factors *f, const tensor_part *t, int64_t i, int64_t some, vec p) {
-    vec g = load_lanes(t->grad + i, some);
+NN_INLINE vec gradient_at(const factors *f, const tensor_part *t, int64_t i, vec p) {
+    vec g = vload(t->grad + i);
     if (f->clipped) {
         const vec largest = vset(f->max_value);
         g = vmax(-largest, vmin(largest, g * vset(f->grad_scale)));
@@ -75,99 +75,119 @@ NN_INLINE vec gradient_at(const factors *f, const tensor_part *t, int64_t i, int
 }
 
 /* The new weights, and the gradient cleared where that is asked for. */
-NN_INLINE void store_at(const factors *f, const tensor_part *t, int64_t i, int64_t some, vec p) {
-    store_lanes(t->param + i, p, some);
-    if (f->clear_grad) store_lanes(t->grad + i, vset(0), some);
+NN_INLINE void store_at(const factors *f, const tensor_part *t, int64_t i, vec p) {
+    vstore(t->param + i, p);
+    if (f->clear_grad) vstore(t->grad + i, vset(0));
 }
 
-NN_INLINE void sgd_at(const factors *f, const tensor_part *t, int64_t i, int64_t some) {
-    const vec p = load_lanes(t->param + i, some);
-    vec g = gradient_at(f, t, i, some, p);
+NN_INLINE void sgd_at(const factors *f, const tensor_part *t, int64_t i) {
+    const vec p = vload(t->param + i);
+    vec g = gradient_at(f, t, i, p);
     if (f->velocity) {
         const vec momentum = vset(f->momentum);
         vec b = g;
-        if (!f->first) b = vfma(momentum, load_lanes(t->state[0] + i, some), vset(f->one_minus_dampening) * g);
+        if (!f->first) b = vfma(momentum, vload(t->state[0] + i), vset(f->one_minus_dampening) * g);
         b = without_subnormals(b);
-        store_lanes(t->state[0] + i, b, some);
+        vstore(t->state[0] + i, b);
         g = f->nesterov ? vfma(momentum, b, g) : b;
     }
-    store_at(f, t, i, some, vfma(vset(-f->lr), g, p));
+    store_at(f, t, i, vfma(vset(-f->lr), g, p));
 }
 
-NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i, int64_t some) {
-    const vec p = load_lanes(t->param + i, some) * vset(f->shrink);
-    const vec g = gradient_at(f, t, i, some, p);
-    vec m = load_lanes(t->state[0] + i, some), v = load_lanes(t->state[1] + i, some);
+NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i) {
+    const vec p = vload(t->param + i) * vset(f->shrink);
+    const vec g = gradient_at(f, t, i, p);
+    vec m = vload(t->state[0] + i), v = vload(t->state[1] + i);
     /* From the nearer end, as PyTorch: with a short memory an old large m leaves no rounding behind. */
     if (f->short_memory) m = vfma(vset(f->beta1), m - g, g);
     else m = vfma(vset(f->one_minus_beta1), g - m, m);
     m = without_subnormals(m);
     v = vfma(vset(f->one_minus_beta2) * g, g, vset(f->beta2) * v);
-    store_lanes(t->state[0] + i, m, some);
-    store_lanes(t->state[1] + i, v, some);
+    vstore(t->state[0] + i, m);
+    vstore(t->state[1] + i, v);
     if (f->amsgrad) {
-        v = vmax(load_lanes(t->state[2] + i, some), v);
-        store_lanes(t->state[2] + i, v, some);
+        v = vmax(vload(t->state[2] + i), v);
+        vstore(t->state[2] + i, v);
     }
     const vec root = vfma(vsqrt(v), vset(f->root_scale), vset(f->eps));
-    store_at(f, t, i, some, vfma(vset(-f->step_size), m / root, p));
+    store_at(f, t, i, vfma(vset(-f->step_size), m / root, p));
 }
 
-NN_INLINE void rmsprop_at(const factors *f, const tensor_part *t, int64_t i, int64_t some) {
-    const vec p = load_lanes(t->param + i, some), g = gradient_at(f, t, i, some, p);
-    vec v = vfma(vset(f->one_minus_beta2) * g, g, vset(f->beta2) * load_lanes(t->state[0] + i, some));
-    store_lanes(t->state[0] + i, v, some);
+NN_INLINE void rmsprop_at(const factors *f, const tensor_part *t, int64_t i) {
+    const vec p = vload(t->param + i), g = gradient_at(f, t, i, p);
+    vec v = vfma(vset(f->one_minus_beta2) * g, g, vset(f->beta2) * vload(t->state[0] + i));
+    vstore(t->state[0] + i, v);
     if (f->centered) {
         REAL *at = (f->velocity ? t->state[2] : t->state[1]) + i;
-        vec mean = load_lanes(at, some);
+        vec mean = vload(at);
         mean = without_subnormals(vfma(vset(f->one_minus_beta2), g - mean, mean));
-        store_lanes(at, mean, some);
+        vstore(at, mean);
         v = vfma(-mean, mean, v);
     }
     vec d = g / (vsqrt(v) + vset(f->eps));
     if (f->velocity) {
-        d = without_subnormals(vfma(vset(f->momentum), load_lanes(t->state[1] + i, some), d));
-        store_lanes(t->state[1] + i, d, some);
+        d = without_subnormals(vfma(vset(f->momentum), vload(t->state[1] + i), d));
+        vstore(t->state[1] + i, d);
     }
-    store_at(f, t, i, some, vfma(vset(-f->lr), d, p));
+    store_at(f, t, i, vfma(vset(-f->lr), d, p));
 }
 
-NN_INLINE void adagrad_at(const factors *f, const tensor_part *t, int64_t i, int64_t some) {
-    const vec p = load_lanes(t->param + i, some), g = gradient_at(f, t, i, some, p);
-    const vec v = vfma(g, g, load_lanes(t->state[0] + i, some));
-    store_lanes(t->state[0] + i, v, some);
-    store_at(f, t, i, some, vfma(vset(-f->step_size), g / (vsqrt(v) + vset(f->eps)), p));
+NN_INLINE void adagrad_at(const factors *f, const tensor_part *t, int64_t i) {
+    const vec p = vload(t->param + i), g = gradient_at(f, t, i, p);
+    const vec v = vfma(g, g, vload(t->state[0] + i));
+    vstore(t->state[0] + i, v);
+    store_at(f, t, i, vfma(vset(-f->step_size), g / (vsqrt(v) + vset(f->eps)), p));
 }
 
-NN_INLINE void lion_at(const factors *f, const tensor_part *t, int64_t i, int64_t some) {
-    const vec p = load_lanes(t->param + i, some) * vset(f->shrink), g = gradient_at(f, t, i, some, p);
-    const vec m = load_lanes(t->state[0] + i, some);
+NN_INLINE void lion_at(const factors *f, const tensor_part *t, int64_t i) {
+    const vec p = vload(t->param + i) * vset(f->shrink), g = gradient_at(f, t, i, p);
+    const vec m = vload(t->state[0] + i);
     const vec c = vfma(vset(f->one_minus_beta1), g, vset(f->beta1) * m), one = vset(1);
     const vec sign = vselect(c > 0, one, vselect(c < 0, -one, c)); /* of 0 it is 0, of NaN NaN */
-    store_lanes(t->state[0] + i, without_subnormals(vfma(vset(f->one_minus_beta2), g, vset(f->beta2) * m)), some);
-    store_at(f, t, i, some, vfma(vset(-f->lr), sign, p));
+    vstore(t->state[0] + i, without_subnormals(vfma(vset(f->one_minus_beta2), g, vset(f->beta2) * m)));
+    store_at(f, t, i, vfma(vset(-f->lr), sign, p));
 }
 
 /*
- * The rule over all tensors. `whole` says how many lanes code may count on: VL for the rules that are in every
- * benchmark, whose whole vectors get code of their own; 0 for the others, one small copy for all.
+ * The last `count` elements of a part, fewer than a vector, to `tail` and back: there they are a vector, with zeros
+ * behind, so that each rule is one piece of code.
  */
-#define UPDATE_ALL(rule, whole)                                                               \
+static NN_NOINLINE void move_tail(const tensor_part *t, int64_t count, REAL tail[5][VL], bool back) {
+    REAL *const arrays[5] = {t->param, t->grad, t->state[0], t->state[1], t->state[2]};
+    const size_t bytes = (size_t)count * sizeof(REAL);
+    for (int i = 0; i < 5; i++) {
+        if (!arrays[i]) continue;
+        REAL *at = arrays[i] + t->count - count;
+        if (back) memcpy(at, tail[i], bytes);
+        else memcpy(tail[i], at, bytes);
+    }
+}
+
+/* The rule over all tensors: of each part the whole vectors where they lie, then its tail. */
+#define UPDATE_ALL(rule)                                                                      \
     const nn_update_args *a = args;                                                           \
     const factors f = factors_of(a);                                                          \
     for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {                                \
         const tensor_part t = part_of(&a->tensors[k], &begin, &end);                          \
-        int64_t i = 0;                                                                        \
-        if (whole)                                                                            \
-            for (; i + VL <= t.count; i += VL) rule(&f, &t, i, VL);                           \
-        for (; i < t.count; i += VL) rule(&f, &t, i, nn_min(VL, t.count - i));                \
+        const int64_t rest = t.count > 0 ? t.count % VL : 0;                                  \
+        REAL tail[5][VL] = {{0}};                                                             \
+        tensor_part now = t;                                                                  \
+        now.count -= rest;                                                                    \
+        for (int pass = 0; pass < (rest ? 2 : 1); pass++) {                                   \
+            if (pass) {                                                                       \
+                move_tail(&t, rest, tail, false);                                             \
+                now = (tensor_part){tail[0], tail[1], {tail[2], tail[3], tail[4]}, rest};     \
+            }                                                                                 \
+            for (int64_t i = 0; i < now.count; i += VL) rule(&f, &now, i);                    \
+        }                                                                                     \
+        if (rest) move_tail(&t, rest, tail, true);                                            \
     }
 
-NN_DEFINE_KERNEL(sgd_update) { UPDATE_ALL(sgd_at, VL) }
-NN_DEFINE_KERNEL(adam_update) { UPDATE_ALL(adam_at, VL) }
-NN_DEFINE_KERNEL(rmsprop_update) { UPDATE_ALL(rmsprop_at, 0) }
-NN_DEFINE_KERNEL(adagrad_update) { UPDATE_ALL(adagrad_at, 0) }
-NN_DEFINE_KERNEL(lion_update) { UPDATE_ALL(lion_at, 0) }
+NN_DEFINE_KERNEL(sgd_update) { UPDATE_ALL(sgd_at) }
+NN_DEFINE_KERNEL(adam_update) { UPDATE_ALL(adam_at) }
+NN_DEFINE_KERNEL(rmsprop_update) { UPDATE_ALL(rmsprop_at) }
+NN_DEFINE_KERNEL(adagrad_update) { UPDATE_ALL(adagrad_at) }
+NN_DEFINE_KERNEL(lion_update) { UPDATE_ALL(lion_at) }
 
 /*
  * The sum of the squares of the gradients in [begin, end), in double: squares of float32 numbers neither overflow nor
