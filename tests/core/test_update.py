@@ -346,3 +346,16 @@ def test_numbers_that_do_not_fit(rng):
     assert case.update.steps == 0
     for array, old in zip(case.arrays(), before, strict=True):
         assert_same_bits(array, old)
+
+
+def test_wider_vectors_have_the_same_bits(default_and_avx2, dtype):
+    def trace():
+        rng = np.random.default_rng(6)
+        case = Case("Adam", ADAM["everything"], dtype, rng)
+        for _ in range(3):
+            case.draw_grads(rng)
+            case.update.run(**case.hyper)
+        return case.arrays()
+
+    for default, narrow in zip(*default_and_avx2(trace), strict=True):
+        assert_same_bits(default, narrow)
