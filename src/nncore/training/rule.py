@@ -1,14 +1,12 @@
 """How gradients become an update: clipped, accumulated over batches."""
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from nncore.nn.arguments import integer, number
 from nncore.nn.parameter import Parameter
+from nncore.nn.utils import clip_grad_norm_, clip_grad_value_
 from nncore.optim import Optimizer
 
 
@@ -26,20 +24,18 @@ class Rule(NamedTuple):
 
     def clip(self, parameters: list[Parameter]) -> None:
         """Clip the gradients in place, by norm, then by value."""
-        trained = [parameter for parameter in parameters if parameter.requires_grad]
         if self.clip_norm is not None:
-            _clip_norm(trained, self.clip_norm)
+            clip_grad_norm_(parameters, self.clip_norm)
         if self.clip_value is not None:
-            for parameter in trained:
-                np.clip(parameter.grad, -self.clip_value, self.clip_value, out=parameter.grad)
+            clip_grad_value_(parameters, self.clip_value)
 
     @contextmanager
     def given_to(self, optimizer: Any) -> Iterator["Rule"]:
         """Within, the optimizer clips by itself where it can; the rule that is left."""
-        if not isinstance(optimizer, Optimizer) or not hasattr(optimizer, "max_grad_norm"):
+        if not isinstance(optimizer, Optimizer):
             yield self
             return
-        own: Any = optimizer
+        own = optimizer
         before = own.max_grad_norm, own.max_grad_value
         try:
             if self.clip_norm is not None:
@@ -68,14 +64,3 @@ def rule_of(function: str, clip_grad_norm: Any, clip_grad_value: Any, accumulate
         positive("clip_grad_value", clip_grad_value),
         integer(function, "accumulate", accumulate, 1),
     )
-
-
-def _clip_norm(parameters: Iterable[Parameter], most: float) -> None:
-    """g <- g most / (|g| + 1e-6) where the norm |g| over all gradients is larger: PyTorch's."""
-    gradients = [parameter.grad for parameter in parameters]
-    # Not by BLAS, whose sums depend on its number of threads.
-    norm = math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients))
-    factor = most / (norm + 1e-6)
-    if factor < 1:
-        for g in gradients:
-            g *= factor
