@@ -120,6 +120,35 @@ class TestAnyMoment:
         assert outcome(again) == outcome(whole)
         assert again.scheduler.calls == whole.scheduler.calls
 
+    @pytest.mark.parametrize(
+        ("kind", "interval", "options"),
+        [
+            ("OneCycleLR", "batch", {"max_lr": 0.05, "total_steps": 18}),
+            ("CosineAnnealingLR", "batch", {"T_max": 18}),
+            ("StepLR", "epoch", {"step_size": 1, "gamma": 0.5}),
+            ("ReduceLROnPlateau", "epoch", {"patience": 0, "threshold": 0.5}),
+        ],
+    )
+    def test_schedules_of_optim(self, classes, tmp_path, kind, interval, options):
+        def scheduled():
+            model = make_model()
+            optimizer = optim.Adam(model.parameters(), lr=0.02)
+            scheduler = getattr(optim.lr_scheduler, kind)(optimizer, **options)
+            return Trainer(
+                model, nn.CrossEntropyLoss(), optimizer, seed=1, scheduler=scheduler,
+                scheduler_interval=interval,
+            )  # fmt: skip
+
+        whole, path = scheduled(), tmp_path / "run.npz"
+        whole.fit(*classes, 3, 9, verbose=0)
+        assert len(set(whole.history.history["lr"])) > 1
+        for epoch, batch in ((0, 3), (1, 5), (2, 2)):
+            saving = Checkpoint(path, every_batches=1)
+            broken_off(scheduled(), classes, epoch, batch, [saving], epochs=3, batch_size=9)
+            again = scheduled()
+            again.fit(*classes, 3, 9, verbose=0, resume=path)
+            assert outcome(again) == outcome(whole), (epoch, batch)
+
     def test_other_numbers_of_threads(self, classes, tmp_path):
         path = tmp_path / "run.npz"
         before = engine.threads_get(), engine.threads_threshold_get()

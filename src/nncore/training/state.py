@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from nncore import nn
 from nncore.nn.module import Module
 from nncore.training.history import History
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from nncore.training.trainer import Trainer
 
 Tree = dict[str, Any]
+
+# No module has this name.
+_RANDOM = "random streams"
 
 
 def collect(trainer: Trainer) -> Tree:
@@ -99,19 +103,25 @@ def module_states(model: Module) -> Tree:
     """What modules keep besides parameters and buffers, by name: counters of random streams.
 
     A module has it where it defines ``_extra_state() -> dict`` of numbers and arrays, and
-    ``_load_extra_state(dict)``.
+    ``_load_extra_state(dict)``. Those of Dropout are `nn.random_state`'s.
     """
-    return {
+    states: Tree = {
         name: module._extra_state()
         for name, module in model.named_modules()
         if hasattr(type(module), "_extra_state")
     }
+    random_state = getattr(nn, "random_state", None)
+    return states if random_state is None else {_RANDOM: random_state(model), **states}
 
 
 def load_module_states(model: Module, states: Mapping[str, Any]) -> None:
     """Those that are given, to the modules of these names."""
     modules = dict(model.named_modules())
+    load_random_state = getattr(nn, "load_random_state", None)
     for name, state in states.items():
+        if name == _RANDOM and load_random_state is not None:
+            load_random_state(model, state)
+            continue
         module = modules.get(name)
         if module is None or not hasattr(type(module), "_load_extra_state"):
             raise ValueError(f"load_checkpoint: there is no module {name!r} that keeps a state")

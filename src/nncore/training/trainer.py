@@ -47,8 +47,8 @@ class Trainer:
         "top5", "precision", "recall", "f1", "mae", "r2", "confusion_matrix"), functions of outputs
         and targets, or objects of `nncore.training.metrics`.
     scheduler : optional
-        Of the optimizer's learning rates, as in `nncore.optim`: its `step` is called after each
-        epoch (one that takes a value gets the validation loss, else the training loss).
+        Of the optimizer's learning rates, from `nncore.optim.lr_scheduler`: its `step` is called
+        after each epoch (one that takes a value gets the validation loss, else the training loss).
     scheduler_interval : str
         "epoch", or "batch": `step` after each update.
 
