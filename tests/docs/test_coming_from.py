@@ -39,7 +39,7 @@ def test_every_name_exists(page):
 
     text = (DOCS / page).read_text()
     places = {"nc": nc, "nn": nc.nn, "optim": nc.optim, "trainer": nc.Trainer}
-    for place, path in re.findall(r"`(nc|nn|optim|trainer)\.([\w.]+)", text):
+    for place, path in re.findall(r"`(nc|nn|optim|trainer)\.(\w+(?:\.\w+)*)", text):
         found = places[place]
         for name in path.split("."):
             assert hasattr(found, name), f"{page}: {place}.{path}"

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from broken_runs import broken_off, outcome
 from small_models import make_model, weights
 
 from nncore import nn, optim
@@ -16,8 +17,6 @@ from nncore.training import (
     ReduceLROnPlateau,
     Trainer,
 )
-
-COLUMNS = "loss", "accuracy", "val_loss", "f1", "val_f1", "lr"
 
 
 class Warmup:
@@ -55,29 +54,6 @@ def make(seed=1, rule="adam", interval=None, model_seed=3):
         scheduler=None if interval is None else Warmup(optimizer),
         scheduler_interval=interval or "epoch",
     )  # fmt: skip
-
-
-class Break(Exception):  # noqa: N818
-    """What ends a run in the middle."""
-
-
-def broken_off(trainer, classes, epoch, batch, callbacks, **options):
-    """A fit that ends with an exception after a batch."""
-
-    def leave(at, logs):
-        if len(trainer.history) == epoch and at == batch:
-            raise Break
-
-    with pytest.raises(Break):
-        trainer.fit(
-            *classes, verbose=0,
-            callbacks=[*callbacks, LambdaCallback(on_train_batch_end=leave)], **options,
-        )  # fmt: skip
-
-
-def outcome(trainer):
-    history = trainer.history.history
-    return weights(trainer.model), [history.get(name) for name in COLUMNS], trainer.steps
 
 
 class TestAnyMoment:

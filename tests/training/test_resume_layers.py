@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_resume import broken_off, outcome
+from broken_runs import broken_off, outcome
 
 from nncore import nn, optim
 from nncore.io import load_weights, save_weights
