@@ -150,6 +150,10 @@ cdef object same_order(ndarray x, ndarray like):
     return ordered
 
 
+cdef void *_address(ndarray array):
+    return NULL if array is None else cnp.PyArray_DATA(array)
+
+
 cdef object _no_workspace = np.empty(0, np.uint8)
 
 

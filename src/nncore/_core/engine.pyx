@@ -29,6 +29,7 @@ ctypedef fused real:
 include "errors.pxi"
 include "process.pxi"
 include "arrays.pxi"
+include "operation.pxi"
 include "linear.pxi"
 include "activation.pxi"
 include "losses.pxi"

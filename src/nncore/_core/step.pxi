@@ -6,13 +6,6 @@ STEP_GRADIENTS = NN_STEP_GRADIENTS
 STEP_TRAIN = NN_STEP_TRAIN
 
 
-cdef nn_kind _kind_named(str name) except *:
-    for kind in range(NN_OP_KINDS):
-        if (<bytes>nn_op_name(<nn_kind>kind)).decode() == name:
-            return <nn_kind>kind
-    raise ValueError(f"compile: the engine has no operation {name!r}")
-
-
 cdef tuple _loss_kinds = ("cross_entropy", "mse")
 
 cdef enum:
@@ -22,7 +15,7 @@ cdef enum:
 cdef class Step:
     """Owns an `nn_step`; keeps the arrays alive whose addresses the engine holds.
 
-    `nodes` are the compiler's `Node`s (nncore.compiler.builder), in order of execution.
+    `nodes` are descriptions (nncore.nn.operation.Operation), in order of execution.
     """
 
     cdef nn_step *_step
@@ -42,7 +35,6 @@ cdef class Step:
         cdef int64_t at = -1
         cdef nn_status status
         cdef int64_t count = len(nodes), i
-        cdef int axis
         cdef nn_node *given = <nn_node *>PyMem_Calloc(count if count else 1, sizeof(nn_node))
         if given is NULL:
             raise MemoryError(f"compile: no memory for {count} operations")
@@ -52,24 +44,7 @@ cdef class Step:
         try:
             for i in range(count):
                 node = nodes[i]
-                given[i].op.kind = _kind_named(node.kind)
-                given[i].op.dtype = NN_FLOAT32 if self._type_number == cnp.NPY_FLOAT else NN_FLOAT64
-                # Only images have an order of axes of their own: all else is rows of features to the engine.
-                sizes = node.x_shape if len(node.x_shape) == 4 else (node.x_shape[0], math.prod(node.x_shape[1:]), 1, 1)
-                for axis in range(4):
-                    given[i].op.x[axis] = sizes[axis]
-                given[i].op.channels = node.channels
-                given[i].op.groups = node.groups
-                for axis in range(2):
-                    given[i].op.window.kernel[axis] = node.kernel_size[axis]
-                    given[i].op.window.stride[axis] = node.stride[axis]
-                    given[i].op.window.padding[axis] = node.padding[axis]
-                    given[i].op.window.dilation[axis] = node.dilation[axis]
-                    given[i].op.parameter[axis] = node.parameter[axis]
-                given[i].op.window.ceil_mode = node.ceil_mode
-                given[i].op.count_include_pad = node.count_include_pad
-                given[i].op.divisor = node.divisor
-                given[i].op.bias = node.bias is not None
+                _describe(&given[i].op, node, self._type_number)
                 given[i].input = i
                 given[i].weight = _address(node.weight)
                 given[i].bias = _address(node.bias)
@@ -189,18 +164,12 @@ cdef class Step:
         finally:
             self.running = False
 
-    cdef ndarray _empty(self, tuple shape, int64_t n):
-        """An array for n samples of such a value, in the memory order that the engine writes."""
-        if len(shape) == 4:
-            return empty_channels_last(n, shape[1], shape[2], shape[3], self._type_number)
-        return empty_matrix(n, math.prod(shape[1:]), self._type_number).reshape((n,) + shape[1:])
-
     def empty_output(self, int64_t n):
         """An uninitialised array for the outputs of n samples, as `epoch` writes them."""
-        return self._empty(self._shapes[self._last], n)
+        return _empty_value((n,) + (<tuple>self._shapes[self._last])[1:], self._type_number)
 
     cdef ndarray _output(self, int64_t n, ndarray out):
-        cdef ndarray y = self._empty(self._shapes[self._last], n)
+        cdef ndarray y = self.empty_output(n)
         memcpy(cnp.PyArray_DATA(y), nn_step_value(self._step, self._last + 1), cnp.PyArray_NBYTES(y))
         if out is None:
             return y
@@ -240,12 +209,15 @@ cdef class Step:
         cdef nn_error error
         cdef int64_t at = -1
         cdef nn_status status
-        cdef ndarray dx = self._empty(self._x_shape, nn_step_recorded(self._step)) if input_grad else None
+        cdef ndarray dx = None
         cdef const void *dy_data = cnp.PyArray_DATA(grad)
-        cdef void *dx_data = _address(dx)
+        cdef void *dx_data
         _check_rows("grad", grad, self._shapes[self._last], self._type_number, False)
         if grad.shape[0] != nn_step_recorded(self._step):
             raise ValueError(f"Step: grad has {grad.shape[0]} rows, the forward had {nn_step_recorded(self._step)}")
+        if input_grad:
+            dx = _empty_value((nn_step_recorded(self._step),) + self._x_shape[1:], self._type_number)
+        dx_data = _address(dx)
         self._enter()
         with nogil:
             status = nn_step_backward(self._step, dy_data, dx_data, parameter_grad, &at, &error)

@@ -1,9 +1,5 @@
 # The last look at the arrays of a compiled step, before their pointers are taken.
 
-cdef void *_address(ndarray array):
-    return NULL if array is None else cnp.PyArray_DATA(array)
-
-
 cdef bint _lies_ready(ndarray x, tuple shape, int type_number):
     """Of this dtype, of this shape but for the batch, in the memory order that the engine reads."""
     cdef int rank = cnp.PyArray_NDIM(x), axis

@@ -3,58 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nncore import nn
 from nncore.nn.module import Module, join
-from nncore.nn.parameter import Parameter
-
-Shape = tuple[int, ...]
-Pair = tuple[int, int]
-
-
-@dataclass
-class Node:
-    """One operation of a step and its arrays; shapes are logical, sample axis first."""
-
-    label: str  # the layer as error messages and tables name it
-    kind: str  # the engine's name of the operation
-    x_shape: Shape
-    y_shape: Shape
-    channels: int = 0
-    groups: int = 1
-    kernel_size: Pair = (1, 1)
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
-    ceil_mode: bool = False
-    parameter: tuple[float, float] = (0.0, 0.0)  # of an activation
-    count_include_pad: bool = True
-    divisor: int = 0  # 0: the number of cells
-    weight: NDArray[Any] | None = None
-    bias: NDArray[Any] | None = None
-    weight_grad: NDArray[Any] | None = None
-    bias_grad: NDArray[Any] | None = None
-    parameters: list[Parameter] = field(default_factory=list)
-
-    def hold(self, shape: Shape, weight: Parameter, bias: Parameter | None) -> Node:
-        """Take a layer's weights, of `shape`; a frozen one gets no gradient."""
-        if weight.shape != shape:
-            raise ValueError(f"{self.label}: weight has shape {weight.shape}, expected {shape}")
-        if bias is not None and bias.shape != shape[:1]:
-            raise ValueError(f"{self.label}: bias has shape {bias.shape}, expected {shape[:1]}")
-        self.weight = weight.data
-        self.weight_grad = weight.grad if weight.requires_grad else None
-        self.parameters.append(weight)
-        if bias is not None:
-            self.bias = bias.data
-            self.bias_grad = bias.grad if bias.requires_grad else None
-            self.parameters.append(bias)
-        return self
+from nncore.nn.operation import Layer, Pair, Shape
+from nncore.nn.operation import Operation as Node
 
 
 def _linear(layer: nn.Linear, label: str, shape: Shape) -> Node:
@@ -188,7 +144,8 @@ def _gelu(layer: nn.GELU, label: str, shape: Shape) -> Node:
     return Node(label, kind, shape, shape)
 
 
-# THE list of layers that compile. A rule returns None where the layer changes nothing.
+# Layers with bindings of their own: every other one is a `Layer` and describes itself. A rule
+# returns None where the layer changes nothing.
 _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
     nn.Linear: _linear,
     nn.Conv2d: _conv2d,
@@ -207,6 +164,18 @@ _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
 }
 
 _LOSSES: dict[type, str] = {nn.CrossEntropyLoss: "cross_entropy", nn.MSELoss: "mse"}
+
+
+def _described(layer: Module, label: str, shape: Shape) -> Node | None:
+    """The operation of a layer; None where it changes nothing."""
+    if isinstance(layer, Layer):
+        node = layer._operation(shape)
+        node.label = label
+        return node
+    rule = _RULES.get(type(layer))
+    if rule is None:
+        raise TypeError(f"compile: {label} has no compiled form: run the model eagerly")
+    return rule(layer, label, shape)
 
 
 def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
@@ -232,13 +201,7 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
     shape: Shape = (capacity, *input_shape)
     for name, layer in leaves(model):
         label = f"{type(layer).__name__} ({name})" if name else type(layer).__name__
-        rule = _RULES.get(type(layer))
-        if rule is None:
-            known = ", ".join(sorted(kind.__name__ for kind in _RULES))
-            raise TypeError(
-                f"compile: {label} has no compiled form, known are {known}: run the model eagerly"
-            )
-        node = rule(layer, label, shape)
+        node = _described(layer, label, shape)
         if node is not None:
             nodes.append(node)
             shape = node.y_shape

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._core import engine
-from nncore.compiler.builder import Node, lower
+from nncore.compiler.builder import lower
 from nncore.losses import CrossEntropyLoss
 from nncore.nn import structure
 from nncore.nn.arguments import integer
 from nncore.nn.module import Module
+from nncore.nn.operation import Operation as Node
 from nncore.nn.parameter import Parameter
 from nncore.optim.optimizer import Optimizer
 

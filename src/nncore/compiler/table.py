@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nncore.compiler.builder import Node
+from nncore.nn.operation import Operation as Node
 
 _HEAD = ("operation", "layer", "output", "bytes", "flops")
 

@@ -21,7 +21,7 @@ from nncore.nn.recording import records_kept
 from nncore.nn.summary import Row, Summary, summarise
 
 # What changes without a change of structure; set past __setattr__.
-_BOOKS = ("_records", "_dtype_seen", "_mean")
+_BOOKS = ("_records", "_dtype_seen", "_mean", "_operation_seen")
 
 
 class ParameterIterator(Iterator[Parameter]):
