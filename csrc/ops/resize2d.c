@@ -38,11 +38,13 @@ static nn_status plan(nn_op *op, nn_error *error) {
     return NN_OK;
 }
 
-/* Where element i of an axis of `size` cells comes from. */
-static nn_resize_tap tap_of(int mode, double step, int64_t i, int64_t size) {
+/* Where element i of `count` comes from, on an axis of `size` cells. */
+static nn_resize_tap tap_of(int mode, double step, int64_t i, int64_t count, int64_t size) {
+    if (count == size) return (nn_resize_tap){.at = {i, i}, .weight = {1, 0}}; /* whatever the step, as in PyTorch */
     double place = (double)i * step;
-    if (mode == NN_RESIZE_NEAREST) place = (float)i * (float)step; /* PyTorch's: where it is wrong, so are we */
     if (mode == NN_RESIZE_BILINEAR) place = fmax(((double)i + 0.5) * step - 0.5, 0);
+    if (mode == NN_RESIZE_NEAREST) /* PyTorch's arithmetic: where it is wrong, so are we */
+        place = count == 2 * size ? (double)(i / 2) : (double)((float)i * (float)step);
     nn_resize_tap tap = {.weight = {1, 0}};
     tap.at[0] = place < (double)size ? (int64_t)place : size - 1;
     tap.at[1] = tap.at[0] < size - 1 ? tap.at[0] + 1 : tap.at[0];
@@ -54,8 +56,9 @@ static nn_resize_tap tap_of(int mode, double step, int64_t i, int64_t size) {
 
 static nn_resize2d_args args_of(const nn_op *op, void *work) {
     nn_resize_tap *taps = work;
-    for (int64_t i = 0; i < op->y[2]; i++) taps[i] = tap_of(op->mode, op->parameter[0], i, op->x[2]);
-    for (int64_t i = 0; i < op->y[3]; i++) taps[op->y[2] + i] = tap_of(op->mode, op->parameter[1], i, op->x[3]);
+    for (int64_t axis = 0, at = 0; axis < 2; at = op->y[2], axis++)
+        for (int64_t i = 0; i < op->y[2 + axis]; i++)
+            taps[at + i] = tap_of(op->mode, op->parameter[axis], i, op->y[2 + axis], op->x[2 + axis]);
     return (nn_resize2d_args){.n = op->x[0], .c = op->x[1], .h = op->x[2], .w = op->x[3], .out_h = op->y[2],
                               .out_w = op->y[3], .taps = op->mode == NN_RESIZE_NEAREST ? 1 : 2, .down = taps,
                               .across = taps + op->y[2]};

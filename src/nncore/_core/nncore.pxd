@@ -44,6 +44,8 @@ cdef extern from "nncore.h" nogil:
         NN_OP_EXP
         NN_OP_LOG
         NN_OP_AVGPOOL2D
+        NN_OP_CONV_TRANSPOSE2D
+        NN_OP_RESIZE2D
 
     int NN_NEEDS_X
     int NN_NEEDS_Y
@@ -56,6 +58,8 @@ cdef extern from "nncore.h" nogil:
         int64_t padding[2]
         int64_t dilation[2]
         cbool ceil_mode
+        int64_t extra[2]
+        cbool adaptive
 
     ctypedef struct nn_op:
         nn_kind kind
@@ -71,6 +75,7 @@ cdef extern from "nncore.h" nogil:
         double parameter[2]
         cbool count_include_pad
         int64_t divisor
+        int mode
         int64_t y[4]
         int64_t x_count
         int64_t y_count

@@ -40,10 +40,14 @@ cdef int _describe(nn_op *op, object given, int type_number) except -1:
         op.window.stride[axis] = given.stride[axis]
         op.window.padding[axis] = given.padding[axis]
         op.window.dilation[axis] = given.dilation[axis]
+        op.window.extra[axis] = given.extra[axis]
         op.parameter[axis] = given.parameter[axis]
     op.window.ceil_mode = given.ceil_mode
     op.count_include_pad = given.count_include_pad
     op.divisor = given.divisor
+    op.window.adaptive = given.adaptive
+    op.mode = given.mode
+    op.direct = not nn_winograd_get()
     op.bias = given.bias is not None
     return 0
 

@@ -32,6 +32,12 @@ from ._activations import (
     tanh,
     tanh_backward,
 )
+from ._adaptive_pool2d import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from ._avg_pool2d import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -39,17 +45,25 @@ from ._avg_pool2d import (
     global_avg_pool2d_backward,
 )
 from ._conv2d import conv2d, conv2d_backward
+from ._conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from ._linear import linear, linear_backward, linear_backward_per_sample
 from ._losses import cross_entropy, cross_entropy_backward, mse, mse_backward
 from ._max_pool2d import max_pool2d, max_pool2d_backward, pool_output_size
 from ._optimizers import adam_step, sgd_step
+from ._resize2d import resize2d, resize2d_backward
 
 __all__ = [
     "adam_step",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "elu",
@@ -76,6 +90,8 @@ __all__ = [
     "pool_output_size",
     "relu",
     "relu_backward",
+    "resize2d",
+    "resize2d_backward",
     "sgd_step",
     "sigmoid",
     "sigmoid_backward",
