@@ -148,10 +148,10 @@ def _indices(operation: Operation, kept: Any) -> Array:
     winners = kept[3]
     size = winners.size // max(1, n * channels * outputs[0] * outputs[1])
     winners = winners.view({1: np.uint8, 2: np.uint16, 4: np.int32}.get(size, np.uint8))
-    position = winners.reshape(n, *outputs, channels).transpose(0, 3, 1, 2).astype(np.int64)
+    position: Array = winners.reshape(n, *outputs, channels).transpose(0, 3, 1, 2).astype(np.int64)
     row, column = np.divmod(position, pitch)
-    row = row * steps[0] + starts[0][:, None]
-    return row * width + column * steps[1] + starts[1]
+    flat: Array = (row * steps[0] + starts[0][:, None]) * width + column * steps[1] + starts[1]
+    return flat
 
 
 def _windows(operation: Operation, size: Pair, outputs: Shape) -> tuple[list[Array], int, Pair]:

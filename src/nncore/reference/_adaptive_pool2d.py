@@ -52,7 +52,8 @@ def adaptive_max_pool2d(x: Array, output_size: Pair) -> tuple[Array, Array]:
     y, index = np.empty(shape, x.dtype), np.empty(shape, np.int64)
     place = np.arange(prod(x.shape[-2:])).reshape(x.shape[-2:])
     for i, j, rows, columns in _windows(x.shape, output_size):
-        cells = x[..., rows, columns].reshape(*x.shape[:-2], -1)
+        cells = x[..., rows, columns]
+        cells = cells.reshape(*x.shape[:-2], prod(cells.shape[-2:]))
         first = cells.argmax(axis=-1)  # NumPy's takes the first NaN, too
         y[..., i, j] = np.take_along_axis(cells, first[..., None], -1)[..., 0]
         index[..., i, j] = place[rows, columns].ravel()[first]
@@ -63,6 +64,7 @@ def adaptive_max_pool2d(x: Array, output_size: Pair) -> tuple[Array, Array]:
 def adaptive_max_pool2d_backward(grad: Array, index: Array, input_shape: Sequence[int]) -> Array:
     """Return dx of input_shape: each grad added to the cell its index names."""
     planes, area = prod(input_shape[:-2]), prod(input_shape[-2:])
+    outputs = prod(grad.shape[-2:])
     dx = np.zeros((planes, area), grad.dtype)
     np.add.at(dx, (np.arange(planes)[:, None], index.reshape(planes, -1)), grad.reshape(planes, -1))
     return dx.reshape(input_shape)

@@ -56,8 +56,8 @@ def conv_transpose2d(
     """
     rows, columns = _axes(x, weight, stride, padding, output_padding, dilation, groups)
     n, out = len(x), weight.shape[1]
-    y = np.zeros((n, groups, out, rows.size, columns.size), x.dtype)
-    xg = x.reshape(n, groups, -1, *x.shape[2:])
+    y: Array = np.zeros((n, groups, out, rows.size, columns.size), x.dtype)
+    xg = x.reshape(n, groups, x.shape[1] // groups, *x.shape[2:])
     wg = weight.reshape(groups, -1, *weight.shape[1:])
     for i, j, windows, cells in taps(rows, columns):
         y[cells] += np.einsum("gco,ngchw->ngohw", wg[..., i, j], xg[windows])
@@ -82,7 +82,7 @@ def conv_transpose2d_backward(
     shape = (n, groups * out, rows.size, columns.size)
     if grad.shape != shape:
         raise ValueError(f"conv_transpose2d: grad has shape {grad.shape}, expected {shape}")
-    xg = x.reshape(n, groups, -1, *x.shape[2:])
+    xg = x.reshape(n, groups, x.shape[1] // groups, *x.shape[2:])
     gg = grad.reshape(n, groups, out, *shape[2:])
     wg = weight.reshape(groups, -1, *weight.shape[1:])
     dx, dweight = np.zeros_like(xg), np.zeros_like(wg)

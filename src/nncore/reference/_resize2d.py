@@ -13,17 +13,20 @@ def _taps(mode: str, step: float, outputs: int, size: int) -> Taps:
     """Return along an axis the cell of each output, the next one, and the share of that."""
     if mode not in ("nearest", "bilinear", "aligned"):
         raise ValueError(f"resize2d: mode must be nearest, bilinear or aligned, got {mode!r}")
-    i = np.arange(outputs)
+    i: Array = np.arange(outputs)
+    place: Array
     if outputs == size:  # whatever the step, as in PyTorch
         return i, i, np.zeros(outputs)
     if mode == "nearest" and outputs == 2 * size:
         place = i // 2
     elif mode == "nearest":  # in single precision
-        place = np.float64(i.astype(np.float32) * np.float32(step))
+        place = i.astype(np.float32) * np.float32(step)
     else:
         place = i * step if mode == "aligned" else np.maximum((i + 0.5) * step - 0.5, 0)
     first = np.minimum(place.astype(np.int64), size - 1)
-    share = np.zeros(outputs) if mode == "nearest" else np.minimum(place - first, 1)
+    share: Array = np.zeros(outputs)
+    if mode != "nearest":
+        share = np.minimum(place - first, 1)
     second = first if mode == "nearest" else np.minimum(first + 1, size - 1)
     return first, second, share
 
@@ -64,6 +67,8 @@ def resize2d_backward(
             (bottom, left, down, 1 - across),
             (bottom, right, down, across),
         ]
+    flat = dx.reshape(-1, dx.shape[-2] * dx.shape[-1]).T
     for rows, columns, by_row, by_column in parts:
-        np.add.at(dx, (..., rows[:, None], columns), grad * (by_row * by_column))
+        cells = (rows[:, None] * dx.shape[-1] + columns).ravel()
+        np.add.at(flat, cells, (grad * (by_row * by_column)).reshape(-1, cells.size).T)
     return dx
