@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,11 @@ _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
     nn.Softplus: _elementwise("softplus", "beta", "threshold"),
 }
 
+# Element by element, wherever each stands in memory.
+_ANY_ORDER = frozenset(
+    ("relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus")
+)
+
 _LOSSES: dict[type, str] = {nn.CrossEntropyLoss: "cross_entropy", nn.MSELoss: "mse"}
 
 
@@ -93,8 +99,69 @@ def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
         yield name, module
 
 
-def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> list[Node]:
+class _Chain:
+    """Operations one after the other, and the shape of what they give.
+
+    To the engine lines (N, C, L) are images of height 1, in their order of memory. They stay so
+    from layer to layer, and are turned to logical order where something else reads them.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.nodes: list[Node] = []
+        self.shape = shape  # logical
+        self._as_images = False
+
+    def add(self, layer: Module, label: str) -> None:
+        node = _described(layer, label, self.shape)
+        if node is None:
+            return
+        over_lines = len(self.shape) == 3 and len(node.x_shape) == 4
+        shape = (*node.y_shape[:2], node.y_shape[3]) if over_lines else node.y_shape
+        if self._as_images and node.kind == "flatten":
+            node.x_shape = self._images
+        elif self._as_images and node.kind in _ANY_ORDER:
+            node.x_shape = node.y_shape = self._images
+            over_lines = True
+        else:
+            self.turn(over_lines, label)
+        self.nodes.append(node)
+        self.shape, self._as_images = shape, over_lines
+
+    @property
+    def _images(self) -> Shape:
+        return (*self.shape[:2], 1, self.shape[2])
+
+    def turn(self, to_images: bool, label: str) -> None:
+        """Bring lines into the one order or the other."""
+        if to_images != self._as_images:
+            x_shape, y_shape = self.shape, self._images
+            if not to_images:
+                x_shape, y_shape = y_shape, x_shape
+            self.nodes.append(Node(label, "reshape", x_shape, y_shape))
+            self._as_images = to_images
+
+
+@dataclass
+class Graph:
+    """Operations in order of execution; a loss is the last.
+
+    Values are numbered: first the `sources`, the arrays of a batch, then the nodes' outputs.
+    """
+
+    nodes: list[Node]
+    sources: int
+    outputs: tuple[int, ...]  # values; with a loss the one that it reads
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the outputs, at the capacity."""
+        return tuple(self.nodes[value - self.sources].y_shape for value in self.outputs)
+
+
+def lower(model: Module, loss_fn: Any, input_shapes: tuple[Shape, ...], capacity: int) -> Graph:
     """The operations of a model and its loss, for batches of up to `capacity` samples.
+
+    `input_shapes` are those of one sample, of each of the model's inputs.
 
     Raises
     ------
@@ -103,16 +170,19 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
     ValueError
         Shapes that do not fit, as the layer itself would say it.
     """
-    nodes: list[Node] = []
-    shape: Shape = (capacity, *input_shape)
+    if len(input_shapes) != 1:
+        name = type(model).__name__
+        raise TypeError(f"compile: {name} has one input, got {len(input_shapes)} arrays")
+    chain = _Chain((capacity, *input_shapes[0]))
+    label = ""
     for name, layer in leaves(model):
         label = f"{type(layer).__name__} ({name})" if name else type(layer).__name__
-        node = _described(layer, label, shape)
-        if node is not None:
-            nodes.append(node)
-            shape = node.y_shape
+        chain.add(layer, label)
+    chain.turn(False, label)
+    nodes, shape = chain.nodes, chain.shape
     if not nodes:
         raise ValueError(f"compile: the model has no layer that computes: {model!r}")
+    outputs = (len(nodes),)
     if loss_fn is not None:
         kind = _LOSSES.get(type(loss_fn))
         if kind is None:
@@ -125,4 +195,4 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
                 f"{type(loss_fn).__name__}: logits have shape {shape}, expected (batch, classes)"
             )
         nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,)))
-    return nodes
+    return Graph(nodes, 1, outputs)

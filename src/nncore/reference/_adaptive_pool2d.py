@@ -66,5 +66,6 @@ def adaptive_max_pool2d_backward(grad: Array, index: Array, input_shape: Sequenc
     planes, area = prod(input_shape[:-2]), prod(input_shape[-2:])
     outputs = prod(grad.shape[-2:])
     dx = np.zeros((planes, area), grad.dtype)
-    np.add.at(dx, (np.arange(planes)[:, None], index.reshape(planes, -1)), grad.reshape(planes, -1))
+    place = np.arange(planes)[:, None], index.reshape(planes, outputs)
+    np.add.at(dx, place, grad.reshape(planes, outputs))
     return dx.reshape(input_shape)

@@ -67,8 +67,9 @@ def resize2d_backward(
             (bottom, left, down, 1 - across),
             (bottom, right, down, across),
         ]
-    flat = dx.reshape(-1, dx.shape[-2] * dx.shape[-1]).T
+    area = dx.shape[-2] * dx.shape[-1]
+    flat = dx.reshape(dx.size // area, area).T
     for rows, columns, by_row, by_column in parts:
         cells = (rows[:, None] * dx.shape[-1] + columns).ravel()
-        np.add.at(flat, cells, (grad * (by_row * by_column)).reshape(-1, cells.size).T)
+        np.add.at(flat, cells, (grad * (by_row * by_column)).reshape(flat.shape[1], cells.size).T)
     return dx
