@@ -1,10 +1,13 @@
 # Any operation of the engine from its description (nncore.nn.operation.Operation), on fresh arrays or in a step.
 
+cdef dict _kinds = {(<bytes>nn_op_name(<nn_kind>kind)).decode(): kind for kind in range(NN_OP_KINDS)}
+
+
 cdef nn_kind _kind_named(str name) except *:
-    for kind in range(NN_OP_KINDS):
-        if (<bytes>nn_op_name(<nn_kind>kind)).decode() == name:
-            return <nn_kind>kind
-    raise ValueError(f"the engine has no operation {name!r}")
+    kind = _kinds.get(name)
+    if kind is None:
+        raise ValueError(f"the engine has no operation {name!r}")
+    return kind
 
 
 cdef int _set_sizes(int64_t *sizes, tuple shape) except -1:
