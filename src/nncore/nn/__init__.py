@@ -1,6 +1,6 @@
 """Layers, containers and losses, under PyTorch's names."""
 
-from nncore.nn import init
+from nncore.nn import init, utils
 from nncore.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from nncore.nn.adaptive_pooling import (
     AdaptiveAvgPool1d,
@@ -52,4 +52,5 @@ __all__ = [
     "Softplus",
     "Tanh",
     "init",
+    "utils",
 ]

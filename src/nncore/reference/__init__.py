@@ -63,10 +63,11 @@ from ._conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from ._linear import linear, linear_backward, linear_backward_per_sample
 from ._losses import cross_entropy, cross_entropy_backward, mse, mse_backward
 from ._max_pool2d import max_pool2d, max_pool2d_backward, pool_output_size
-from ._optimizers import adam_step, sgd_step
+from ._optimizers import adagrad_step, adam_step, lion_step, rmsprop_step, sgd_step
 from ._resize2d import resize2d, resize2d_backward
 
 __all__ = [
+    "adagrad_step",
     "adam_step",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_backward",
@@ -99,6 +100,7 @@ __all__ = [
     "linear",
     "linear_backward",
     "linear_backward_per_sample",
+    "lion_step",
     "log",
     "log_backward",
     "max_pool2d",
@@ -114,6 +116,7 @@ __all__ = [
     "reshape_backward",
     "resize2d",
     "resize2d_backward",
+    "rmsprop_step",
     "scale",
     "scale_backward",
     "sgd_step",
