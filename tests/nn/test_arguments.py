@@ -203,6 +203,7 @@ CALLS = [
     (nn.ConvTranspose2d(1, 2, 1), images(2, 1, 0, 4), "^ConvTranspose2d: height is 0"),
     (nn.ConvTranspose2d(1, 1, 1, 2**62), images(1, 1, 4, 4), "^ConvTranspose2d: "),
     (nn.MaxPool1d(2), images(2, 3, 4, 5), r"^MaxPool1d: x has shape .*\(N, C, L\) or \(C, L\)"),
+    (nn.Conv1d(1, 1, 1, 1, 2**62), images(2, 1, 4), r"^Conv1d: padding\[1\] is"),
     (nn.MaxPool1d(2), images(2, 3, 1), "^MaxPool1d: kernel_size"),
     (nn.AvgPool1d(2), images(2, 0, 4), "^AvgPool1d: channels"),
     (nn.AdaptiveAvgPool2d(2), images(2, 3, 0, 4), "^AdaptiveAvgPool2d: height is 0"),

@@ -5,6 +5,7 @@ from numpy.typing import DTypeLike
 
 from nncore.nn.arguments import Pair
 from nncore.nn.conv import Convolution
+from nncore.nn.images import countable
 from nncore.nn.operation import Operation, Shape
 
 
@@ -84,7 +85,7 @@ class ConvTranspose2d(Convolution):
         self._set_weights(self.in_channels, self.out_channels, bias, dtype, seed)
 
     def _over_images(self, shape: Shape) -> Operation:
-        sizes = (
+        height, width = (
             (shape[2 + axis] - 1) * self.stride[axis]
             - 2 * self.padding[axis]
             + self.dilation[axis] * (self.kernel_size[axis] - 1)
@@ -96,7 +97,7 @@ class ConvTranspose2d(Convolution):
             type(self).__name__,
             "conv_transpose2d",
             shape,
-            (shape[0], self.out_channels, *sizes),
+            (shape[0], self.out_channels, countable(height), countable(width)),
             padding=(self.padding[0], self.padding[1]),
             extra=(self.output_padding[0], self.output_padding[1]),
         )

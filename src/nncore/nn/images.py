@@ -111,4 +111,9 @@ def window_counts(
         if ceil_mode and (count - 1) * step >= size + padding[axis]:
             count -= 1
         counts.append(count)
-    return counts[0], counts[1]
+    return countable(counts[0]), countable(counts[1])
+
+
+def countable(size: int) -> int:
+    """The size of an output, or one that fits the engine's numbers for it to refuse."""
+    return max(-(2**62), min(size, 2**62))
