@@ -172,3 +172,14 @@ def test_records_and_eval_mode_are_left_alone(small_cnn, images):
     assert not any(p.grad.any() for p in small_cnn.parameters())
     with pytest.raises(RuntimeError, match="no recorded forward"):
         small_cnn.backward(np.zeros((12, 3), np.float32))
+
+
+def test_is_loaded_when_it_is_asked_for():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, nncore; assert 'nncore.inspection' not in sys.modules;"
+        " nncore.inspection.activations; assert 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

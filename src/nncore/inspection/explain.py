@@ -97,8 +97,6 @@ def explain(
 
     with gradients_kept(model):
         output, _, calls = full_pass(model, x, seed)
-        if not calls:
-            raise ValueError(f"explain: {type(model).__name__} has no layers that compute")
         story = _Story(calls, output, np.asarray(y), losses[0], loss_fn, most)
         sections = [*story.forward(), *story.backward(), *story.update(lr)]
     shapes = " -> ".join(
