@@ -8,7 +8,7 @@
  *
  * Layout. Buffers handed to an operation are dense. Images of logical shape (N, C, H, W) are stored
  * channels-last, that is as (N, H, W, C); everything else is row-major. Weights are stored as PyTorch stores
- * them: Linear (out, in), Conv2d (out, in / groups, kh, kw). No buffer needs more alignment than its element.
+ * them: Linear (out, in), Conv2d (out, in / groups, kh, kw), ConvTranspose2d (in, out / groups, kh, kw). No buffer needs more alignment than its element.
  *
  * Rounding. Within one instruction set and build a result depends on dtype and shape alone: not on the number
  * of threads, not on addresses.
@@ -71,7 +71,12 @@ enum { NN_NEEDS_X = 1, NN_NEEDS_Y = 2, NN_NEEDS_SAVED = 4, NN_NEEDS_TARGET = 8 }
 typedef struct nn_window {
     int64_t kernel[2], stride[2], padding[2], dilation[2];
     bool ceil_mode;
+    int64_t extra[2]; /* Conv2d: padding at the end beyond that at the beginning; ConvTranspose2d: output_padding */
+    bool adaptive;    /* pooling: `kernel` windows that share the input evenly, and nothing else of this counts */
 } nn_window;
+
+/* How Resize2d finds the source of an output: the nearest, or two along each axis, weighted. */
+typedef enum nn_resize { NN_RESIZE_NEAREST = 0, NN_RESIZE_BILINEAR, NN_RESIZE_ALIGNED } nn_resize;
 
 /* Counter-based random numbers (Philox4x32-10): element i of a stream is a function of (key, nonce, i) alone. */
 typedef struct nn_stream {
@@ -90,14 +95,16 @@ typedef struct nn_op {
     int more_count;    /* inputs after the first: of Concatenate; 1 for Add, Subtract, Multiply of two arrays */
     int64_t more[NN_INPUTS_MAX - 1][4]; /* their shapes; of Add, Subtract, Multiply by a weight: its shape, (1, ...) */
     int64_t shape[4];  /* Reshape: of the output */
-    int64_t channels;  /* out features of Linear, out channels of Conv2d */
-    int64_t groups;    /* Conv2d; 1 otherwise */
-    nn_window window;  /* Conv2d, MaxPool2d, AvgPool2d (without dilation) */
-    bool bias;         /* Linear, Conv2d: has a bias */
-    bool direct;       /* Conv2d: direct sums only, never Winograd's algorithm */
-    double parameter[2];    /* LeakyReLU: slope; ELU: alpha; Softplus: beta, threshold; Scale: factor, summand */
+    int64_t channels;  /* out features of Linear, out channels of Conv2d, ConvTranspose2d */
+    int64_t groups;    /* Conv2d, ConvTranspose2d; 1 otherwise */
+    nn_window window;  /* the same, MaxPool2d, AvgPool2d (without dilation); Resize2d: `kernel` is y's size */
+    bool bias;         /* Linear, Conv2d, ConvTranspose2d: has a bias */
+    bool direct;       /* Conv2d, ConvTranspose2d: direct sums only, never Winograd's algorithm */
+    double parameter[2];    /* LeakyReLU: slope; ELU: alpha; Softplus: beta, threshold; Scale: factor, summand;
+                               Resize2d: cells of x (height, width) from one of y to the next */
     bool count_include_pad; /* AvgPool2d: cells of the padding count in the divisor */
     int64_t divisor;        /* AvgPool2d: divides all sums; 0: the number of cells */
+    int mode;               /* Resize2d: an nn_resize */
     bool training;          /* Dropout, BatchNorm: the layer is in training mode */
     nn_stream stream;       /* Dropout: made for call 0 */
 

@@ -122,18 +122,11 @@ def epoch(case: Case, arrays: Arrays) -> Runner:
 
 
 class _Fit(_Training):
-    """A data set through the training loop: one epoch a call.
-
-    A round holds few of these calls, so that the first one of a new trainer is left out of it.
-    """
-
-    _warm = False
+    """A data set through the training loop: one epoch a call."""
 
     def reset(self) -> None:
         super().reset()
         self._trainer = nncore.Trainer(self.model, self._loss_fn, self.optimizer, seed=0)
-        if self._warm:
-            self.run()
 
     def run(self) -> Any:
         batch = self._case.options["batch"]
@@ -141,9 +134,7 @@ class _Fit(_Training):
 
     def result(self) -> Arrays:
         """Of the first batches only, in order."""
-        self._warm = False
         self.reset()
-        self._warm = True
         batch = self._case.options["batch"]
         some = slice(TRAINING_STEPS * batch)
         self._trainer.fit(self._x[some], self._y[some], 1, batch, shuffle=False, verbose=0)

@@ -44,5 +44,13 @@ static inline int64_t nn_work(int64_t flops, int64_t bytes) { return flops > byt
  */
 nn_status nn_window_output(const nn_window *window, int axis, int64_t size, bool pooling, int64_t *out,
                            nn_error *error);
+/* Its checks of the arguments and the size alone: none of them is above 2^30. */
+nn_status nn_window_check(const nn_window *window, int axis, int64_t size, nn_error *error);
+
+/*
+ * The window of a planned pooling, by which its kernels go: adaptive ones are plain where all have one size; else
+ * `kernel` is a size that none is above, a step of 1 apart.
+ */
+nn_window nn_pool_window(const nn_op *op);
 
 #endif

@@ -44,6 +44,8 @@ cdef extern from "nncore.h" nogil:
         NN_OP_EXP
         NN_OP_LOG
         NN_OP_AVGPOOL2D
+        NN_OP_CONV_TRANSPOSE2D
+        NN_OP_RESIZE2D
         NN_OP_ADD
         NN_OP_SUBTRACT
         NN_OP_MULTIPLY
@@ -62,6 +64,8 @@ cdef extern from "nncore.h" nogil:
         int64_t padding[2]
         int64_t dilation[2]
         cbool ceil_mode
+        int64_t extra[2]
+        cbool adaptive
 
     ctypedef struct nn_stream:
         pass
@@ -83,6 +87,7 @@ cdef extern from "nncore.h" nogil:
         double parameter[2]
         cbool count_include_pad
         int64_t divisor
+        int mode
         cbool training
         nn_stream stream
         int64_t y[4]

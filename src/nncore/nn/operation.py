@@ -42,6 +42,9 @@ class Operation:
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     ceil_mode: bool = False
+    extra: Pair = (0, 0)  # more padding at the end, or output_padding, as nncore.h says
+    adaptive: bool = False  # kernel_size is the number of windows
+    mode: int = 0  # of Resize2d
     parameter: tuple[float, float] = (0.0, 0.0)  # numbers of the operation, as nncore.h says
     count_include_pad: bool = True
     divisor: int = 0  # 0: the number of cells
@@ -60,8 +63,9 @@ class Operation:
         """Take a layer's weights, of `shape`; a frozen one gets no gradient."""
         if weight is not None and weight.shape != shape:
             raise ValueError(f"{self.label}: weight has shape {weight.shape}, expected {shape}")
-        if bias is not None and bias.shape != shape[:1]:
-            raise ValueError(f"{self.label}: bias has shape {bias.shape}, expected {shape[:1]}")
+        outputs = (self.channels,) if self.channels else shape[:1]
+        if bias is not None and bias.shape != outputs:
+            raise ValueError(f"{self.label}: bias has shape {bias.shape}, expected {outputs}")
         if weight is not None:
             self.weight, self.weight_grad = weight.data, weight.target
             self.parameters.append(weight)

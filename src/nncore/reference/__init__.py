@@ -32,6 +32,12 @@ from ._activations import (
     tanh,
     tanh_backward,
 )
+from ._adaptive_pool2d import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from ._arithmetic import (
     add,
     add_backward,
@@ -53,14 +59,20 @@ from ._avg_pool2d import (
     global_avg_pool2d_backward,
 )
 from ._conv2d import conv2d, conv2d_backward
+from ._conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from ._linear import linear, linear_backward, linear_backward_per_sample
 from ._losses import cross_entropy, cross_entropy_backward, mse, mse_backward
 from ._max_pool2d import max_pool2d, max_pool2d_backward, pool_output_size
 from ._optimizers import adagrad_step, adam_step, lion_step, rmsprop_step, sgd_step
+from ._resize2d import resize2d, resize2d_backward
 
 __all__ = [
     "adagrad_step",
     "adam_step",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "add",
     "add_backward",
     "avg_pool2d",
@@ -69,6 +81,8 @@ __all__ = [
     "concatenate_backward",
     "conv2d",
     "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "elu",
@@ -100,6 +114,8 @@ __all__ = [
     "relu_backward",
     "reshape",
     "reshape_backward",
+    "resize2d",
+    "resize2d_backward",
     "rmsprop_step",
     "scale",
     "scale_backward",
