@@ -27,13 +27,14 @@ class Result(NamedTuple):
 @pytest.fixture
 def few(monkeypatch) -> None:
     """100 training and 40 test samples of each data set; the images of "mnist" are random."""
-    (x, y), (x_test, y_test) = RECIPES["digits"].load()
+    (x, y), (x_test, y_test) = RECIPES["digits"].load(False)
     images = np.random.default_rng(0).random((140, 1, 28, 28), np.float32)
     for name, split in {
         "digits": ((x[:100], y[:100]), (x_test[:40], y_test[:40])),
         "mnist": ((images[:100], y[:100]), (images[100:], y_test[:40])),
     }.items():
-        monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], load=lambda split=split: split))
+        recipe = replace(RECIPES[name], load=lambda _, split=split: split)
+        monkeypatch.setitem(RECIPES, name, recipe)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 import nncore
 from nncore import io
-from nncore.cli import train
-from nncore.cli.recipes import NETWORKS, RECIPES
+from nncore.cli import networks, train
+from nncore.cli.recipes import RECIPES
 from nncore.training import Trainer
 from nncore.training.fitting import Fit
 
@@ -126,10 +126,13 @@ class TestSave:
         weights = io.load_weights(tmp_path / "w.npz")
         assert weights.metadata == {
             "network": "digits-cnn",
+            "input": "1,8,8",
+            "outputs": "10",
+            "loss": "cross-entropy",
             "data": "digits",
             "nncore": nncore.__version__,
         }
-        NETWORKS["digits-cnn"].build().load_state_dict(weights.state_dict)
+        networks.build("digits-cnn", (1, 8, 8), 10).load_state_dict(weights.state_dict)
 
     def test_a_full_disk_at_the_end(self, nncore_command, tmp_path, monkeypatch):
         def full(*_args):
@@ -162,7 +165,7 @@ class TestMistakes:
             (["--seed", str(2**64)], "argument --seed: expected an integer from 0 to 2**64 - 1"),
             (["--threads", "0"], "argument --threads: expected an integer from 1 to 1024"),
             (["--threads", "1025"], "argument --threads: expected an integer from 1 to 1024"),
-            (["--data", "cifar"], "argument --data: invalid choice: 'cifar'"),
+            (["--schedule", "slow"], "argument --schedule: invalid choice: 'slow'"),
             (["--sav", "x.npz"], "unrecognized arguments: --sav x.npz"),
             (["extra"], "unrecognized arguments: extra"),
         ],
@@ -201,13 +204,16 @@ class TestMistakes:
         assert err.count("\n") == 1
         assert 'pip install "nncore-cpu[io]"' in err
 
-    def test_mnist_without_a_folder(self, nncore_command, monkeypatch):
+    def test_mnist_without_a_folder(self, nncore_command, monkeypatch, tmp_path):
         monkeypatch.delenv("NNCORE_DATA", raising=False)
+        monkeypatch.setenv("NNCORE_CACHE", str(tmp_path))
         code, out, err = nncore_command("train", "--data", "mnist")
         assert (code, out) == (2, "")
         assert err.count("\n") == 1
-        assert err.startswith("nncore train: error: load_mnist: no folder given")
+        assert err.startswith(f"nncore train: error: load_mnist: files not found: {tmp_path}")
         assert "NNCORE_DATA" in err
+        assert "--download" in err
+        assert "download=True" not in err
 
     def test_mnist_in_a_folder_without_files(self, nncore_command, monkeypatch, tmp_path):
         monkeypatch.setenv("NNCORE_DATA", str(tmp_path))

@@ -1,4 +1,4 @@
-"""The command line: ``nncore train``, ``nncore eval FILE``, ``nncore info``."""
+"""The command line: ``nncore train``, ``nncore eval FILE`` and others."""
 
 import os
 import sys

@@ -7,11 +7,53 @@ from pathlib import Path
 import numpy as np
 
 from nncore import nn
+from nncore.cli import values
 from nncore.cli.errors import UserError, users
 from nncore.inspection import explain
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 LOSSES = ("mse", "cross-entropy")
+
+EXAMPLES = """\
+examples:
+  nncore explain
+  nncore explain --sizes 2,3,2 --activation tanh --loss cross-entropy --x 0.5,-1 --y 1
+  nncore explain --html step.html
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--sizes",
+        type=values.sizes,
+        default=[2, 2, 1],
+        metavar="N,N,...",
+        help="inputs, hidden units, outputs (default: 2,2,1)",
+    )
+    parser.add_argument("--activation", choices=ACTIVATIONS, default="sigmoid")
+    parser.add_argument("--loss", choices=LOSSES, default="mse")
+    parser.add_argument(
+        "--x",
+        type=values.numbers,
+        metavar="NUMBERS",
+        help="the sample (default: drawn from the seed)",
+    )
+    parser.add_argument(
+        "--y",
+        type=values.numbers,
+        metavar="NUMBERS",
+        help="the target, or the class (default: 1, or 0)",
+    )
+    parser.add_argument("--lr", type=values.rate, default=0.5, metavar="RATE", help="default: 0.5")
+    parser.add_argument(
+        "--seed",
+        type=values.seed,
+        default=0,
+        metavar="N",
+        help="of weights and sample (default: 0)",
+    )
+    parser.add_argument("--html", metavar="FILE", help="write a page instead of printing")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,6 +6,12 @@ from pathlib import Path
 
 import nncore
 
+EXAMPLES = ""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+
 
 def run(options: argparse.Namespace) -> int:
     """Print the configuration; returns the exit code."""
