@@ -22,6 +22,7 @@ from benchmarks.contestants.nncore_training import (
     fit,
     optimizer_step,
     prediction,
+    recipe,
     training_step,
 )
 from nncore import nn
@@ -40,6 +41,7 @@ def open_contestant(variant: str, threads: int) -> Operations:
             "step.train": partial(training_step, compiled=True),
             "step.epoch": epoch,
             "step.fit": fit,
+            "step.recipe": recipe,
             "step.predict": partial(prediction, compiled=True),
         },
         "channels_last": _image_makers(channels_last=True),

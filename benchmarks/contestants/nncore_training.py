@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import nncore
+from benchmarks.cases.step import SHIFT
 from benchmarks.contestants.contestant import OPTIMIZER_STEPS, TRAINING_STEPS, Runner
 from nncore import nn, optim
+from nncore.data import DataLoader, transforms
 
 if TYPE_CHECKING:
     from benchmarks.case import Arrays, Case
@@ -143,6 +145,47 @@ class _Fit(_Training):
 
 def fit(case: Case, arrays: Arrays) -> Runner:
     state = _Fit(case, arrays)
+    batches = len(arrays["x"]) / case.options["batch"]
+    return Runner(state.run, state.result, state.reset, times=batches)
+
+
+class _Recipe(_Training):
+    """Images moved by a loader, a rate that goes up and down: one epoch a call."""
+
+    def _fit(self, samples: int, *, moved: bool) -> None:
+        batch = self._case.options["batch"]
+        loader = DataLoader(
+            (self._x[:samples], self._y[:samples]),
+            batch,
+            shuffle=moved,
+            seed=0,
+            transform=transforms.RandomShift(SHIFT) if moved else None,
+        )
+        cycle = optim.lr_scheduler.OneCycleLR(
+            self.optimizer, self._case.options["arguments"]["lr"], len(self._x) // batch
+        )
+        trainer = nncore.Trainer(
+            self.model,
+            self._loss_fn,
+            self.optimizer,
+            seed=0,
+            scheduler=cycle,
+            scheduler_interval="batch",
+        )
+        trainer.fit(loader, verbose=0)
+
+    def run(self) -> Any:
+        self._fit(len(self._x), moved=True)
+
+    def result(self) -> Arrays:
+        """Of the first batches only, in order and where they are."""
+        self.reset()
+        self._fit(TRAINING_STEPS * self._case.options["batch"], moved=False)
+        return self.arrays()
+
+
+def recipe(case: Case, arrays: Arrays) -> Runner:
+    state = _Recipe(case, arrays)
     batches = len(arrays["x"]) / case.options["batch"]
     return Runner(state.run, state.result, state.reset, times=batches)
 

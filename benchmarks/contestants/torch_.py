@@ -15,7 +15,12 @@ import torch
 from torch.nn import functional
 
 from benchmarks.contestants.contestant import Operations, Runner
-from benchmarks.contestants.torch_training import optimizer_step, prediction, training_step
+from benchmarks.contestants.torch_training import (
+    optimizer_step,
+    prediction,
+    recipe,
+    training_step,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +43,7 @@ def open_contestant(variant: str, threads: int) -> Operations:
             {
                 "activation.forward": _activation_compiled,
                 "step.train": partial(training_step, layout=contiguous, prepare=torch.compile),
+                "step.recipe": partial(recipe, layout=contiguous, prepare=torch.compile),
             },
         )
     if variant == "channels_last":
@@ -68,6 +74,7 @@ def _image_makers(layout: torch.memory_format) -> dict[str, Maker]:
         "conv.backward data": partial(_conv_backward, layout=layout, mask=[True, False, False]),
         "conv.backward weights": partial(_conv_backward, layout=layout, mask=[False, True, True]),
         "step.train": partial(training_step, layout=layout),
+        "step.recipe": partial(recipe, layout=layout),
     }
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
+from benchmarks.cases.step import SHIFT
 from benchmarks.contestants.contestant import OPTIMIZER_STEPS, TRAINING_STEPS, Runner
 
 if TYPE_CHECKING:
@@ -87,6 +89,48 @@ def training_step(
         return {"losses": losses.numpy(), **state.arrays()}
 
     return Runner(run, result, state.reset)
+
+
+def recipe(
+    case: Case,
+    arrays: Arrays,
+    layout: torch.memory_format,
+    prepare: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function,
+) -> Runner:
+    """An epoch of batches: shuffled, moved, each trained on with the cycle's rate for it."""
+    batch, rate = case.options["batch"], case.options["arguments"]["lr"]
+    x, y = torch.from_numpy(arrays["x"]).clone(), torch.from_numpy(arrays["y"]).clone()
+    count, places = len(x), 2 * SHIFT + 1
+    # Padded once: moving a batch is one indexing.
+    padded = functional.pad(x, (SHIFT,) * 4)
+    windows = padded.unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1)
+    model = _model(case.options["network"], arrays).to(memory_format=layout)
+    loss_fn = nn.CrossEntropyLoss()
+    loss_of = prepare(lambda x, y: loss_fn(model(x), y))
+    state = _Optimizer(case, dict(model.named_parameters()))
+    optimizer = state.optimizer
+
+    def fit(batches: int, *, moved: bool) -> None:
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, count // batch)
+        order = torch.randperm(count) if moved else torch.arange(count)
+        for rows in order.split(batch)[:batches]:
+            if moved:
+                down, right = torch.randint(places, (2, len(rows)))
+                images = windows[rows, :, down, right]
+            else:
+                images = x[rows]
+            loss = loss_of(images.contiguous(memory_format=layout), y[rows])
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            cycle.step()
+
+    def result() -> dict[str, np.ndarray]:
+        state.reset()
+        fit(TRAINING_STEPS, moved=False)
+        return state.arrays()
+
+    return Runner(lambda: fit(count // batch, moved=True), result, state.reset, times=count / batch)
 
 
 def prediction(case: Case, arrays: Arrays) -> Runner:
