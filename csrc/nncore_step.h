@@ -81,6 +81,13 @@ typedef struct nn_rows {
 void nn_gather(void *rows, const nn_rows *source, const void *scaled, const int64_t *order, nn_dtype dtype, int64_t n,
                int64_t channels, int64_t pixels);
 
+/*
+ * windows (n, window height, window width, channels) of images (n, height, width, channels); window i
+ * begins with row places[i][0] and column places[i][1] of image i, and has zeros where there is no image.
+ */
+void nn_crop(void *windows, const void *images, const int64_t *places, nn_dtype dtype, int64_t n, int64_t height,
+             int64_t width, int64_t channels, int64_t window_height, int64_t window_width);
+
 /* Many batches, run in one call or, with breaks, in several. */
 typedef struct nn_epoch {
     nn_step_mode mode;    /* any but NN_STEP_GRADIENTS */

@@ -1,5 +1,6 @@
 /*
- * batch.h: arguments of the kernels around a batch: its rows gathered from a data set, its right answers counted.
+ * batch.h: arguments of the kernels around a batch: its rows gathered from a data set, moved, its right
+ * answers counted.
  */
 #ifndef NN_KERNELS_BATCH_H
 #define NN_KERNELS_BATCH_H
@@ -15,6 +16,13 @@ typedef struct nn_gather_args {
     int64_t channels, pixels;
     bool channels_first;
 } nn_gather_args;
+
+typedef struct nn_crop_args {
+    void *windows;         /* (n, window height, window width, channels): written */
+    const void *images;    /* (n, height, width, channels) */
+    const int64_t *places; /* (n, 2): row and column of image i that window i begins with; outside: zeros */
+    int64_t height, width, channels, window_height, window_width;
+} nn_crop_args;
 
 typedef struct nn_count_correct_args {
     int64_t *correct;      /* added to */

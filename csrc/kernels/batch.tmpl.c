@@ -1,5 +1,6 @@
 /*
- * batch: the rows of a batch from wherever they lie in a data set, and how many of its outputs are right.
+ * batch: the rows of a batch from wherever they lie in a data set, and moved or not, and how many of its
+ * outputs are right.
  */
 #include "template.h"
 
@@ -38,6 +39,32 @@ NN_DEFINE_KERNEL(gather) {
         else if (a->scaled) turn_scaled(row, bytes, a->scaled, a->channels, a->pixels);
         else if (in_order) memcpy(row, numbers, (size_t)size * sizeof(REAL));
         else turn(row, numbers, a->channels, a->pixels);
+    }
+}
+
+/* begin and end count images. */
+NN_DEFINE_KERNEL(crop) {
+    const nn_crop_args *a = args;
+    const int64_t c = a->channels, out = a->window_width * c;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t *place = a->places + i * 2;
+        const REAL *image = (const REAL *)a->images + i * a->height * a->width * c;
+        REAL *window = (REAL *)a->windows + i * a->window_height * out;
+        const int64_t left = place[1];
+        int64_t first = left < 0 ? -left : 0, last = a->width - left;
+        if (first > a->window_width) first = a->window_width;
+        if (last > a->window_width) last = a->window_width;
+        if (last < first) last = first;
+        for (int64_t y = 0; y < a->window_height; y++, window += out) {
+            const int64_t row = place[0] + y;
+            const bool inside = row >= 0 && row < a->height;
+            const int64_t from = inside ? first : a->window_width, to = inside ? last : a->window_width;
+            memset(window, 0, (size_t)(from * c) * sizeof(REAL));
+            if (to > from)
+                memcpy(window + from * c, image + (row * a->width + left + from) * c,
+                       (size_t)((to - from) * c) * sizeof(REAL));
+            memset(window + to * c, 0, (size_t)((a->window_width - to) * c) * sizeof(REAL));
+        }
     }
 }
 

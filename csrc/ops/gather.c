@@ -1,5 +1,6 @@
 /*
- * gather: the rows of a batch from wherever they lie in a data set; not an operation, since nothing flows back.
+ * gather: the rows of a batch from wherever they lie in a data set, and windows of its images; not operations,
+ * since nothing flows back.
  */
 #include "../kernels/batch.h"
 #include "../runtime/runtime.h"
@@ -12,4 +13,12 @@ void nn_gather(void *rows, const nn_rows *source, const void *scaled, const int6
                            .channels_first = source->channels_first};
     const int64_t size = channels * pixels;
     if (n > 0 && size > 0) nn_parallel(nn_kernel(NN_KERNEL_gather, dtype), &args, n, 4096 / size + 1, n * size * 8);
+}
+
+void nn_crop(void *windows, const void *images, const int64_t *places, nn_dtype dtype, int64_t n, int64_t height,
+             int64_t width, int64_t channels, int64_t window_height, int64_t window_width) {
+    nn_crop_args args = {.windows = windows, .images = images, .places = places, .height = height, .width = width,
+                         .channels = channels, .window_height = window_height, .window_width = window_width};
+    const int64_t size = window_height * window_width * channels;
+    if (n > 0 && size > 0) nn_parallel(nn_kernel(NN_KERNEL_crop, dtype), &args, n, 4096 / size + 1, n * size * 8);
 }

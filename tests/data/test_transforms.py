@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nncore._core import engine
 from nncore.data import transforms
 
 
@@ -142,3 +143,31 @@ def test_one_hot():
 def test_bad_arguments(make):
     with pytest.raises(ValueError, match=r"must be|expected floats"):
         make()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_windows_of_images_wherever_they_begin(kind, channels, isa, threads):
+    """`engine.crop` against padding by zeros, from beside it to beside it."""
+    stream = np.random.default_rng(4)
+    x = stream.normal(size=(40, channels, 6, 5)).astype(kind)
+    places = stream.integers(-9, 9, (40, 2))
+    padded = np.pad(x, ((0, 0), (0, 0), (10, 20), (10, 20)))
+    for given in (x, np.asfortranarray(x), x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)):
+        found = engine.crop(given, places, (7, 4))
+        for window, whole, (top, left) in zip(found, padded, places, strict=True):
+            np.testing.assert_array_equal(window, whole[:, top + 10 :, left + 10 :][:, :7, :4])
+
+
+def test_windows_that_cannot_be():
+    x = np.zeros((2, 1, 3, 3), np.float32)
+    assert engine.crop(x[:0], np.zeros((0, 2), np.int64), (2, 2)).shape == (0, 1, 2, 2)
+    for places, size in (
+        ([[0, 0]], (2, 2)),
+        ([[0, 0], [0, 2**40]], (2, 2)),
+        ([[0, 0]] * 2, (-1, 2)),
+    ):
+        with pytest.raises(ValueError, match=r"crop: expected places \(2, 2\) and a size"):
+            engine.crop(x, places, size)
+    with pytest.raises(ValueError, match=r"expected floats \(N, C, H, W\)"):
+        engine.crop(x[0], [[0, 0]], (2, 2))

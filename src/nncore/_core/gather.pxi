@@ -37,3 +37,24 @@ def gather_rows(ndarray source not None, ndarray order not None, dtype, ndarray 
         nn_gather(written, &rows, scaled, numbers, NN_FLOAT32 if type_number == cnp.NPY_FLOAT else NN_FLOAT64, n,
                   channels, pixels)
     return out
+
+
+def crop(ndarray x not None, places, size, layer="crop"):
+    """Windows of `size` of images, one each, that begin at `places` (N, 2); zeros where there is no image."""
+    cdef int type_number = cnp.PyArray_TYPE(x)
+    if cnp.PyArray_NDIM(x) != 4 or type_number not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE):
+        raise ValueError(f"{layer}: x has shape {np.shape(x)} and dtype {x.dtype}, expected floats (N, C, H, W)")
+    cdef ndarray source = as_channels_last(x)
+    cdef ndarray begin = np.array(places, np.int64, order="C")
+    cdef int64_t n = x.shape[0], channels = x.shape[1], height = x.shape[2], width = x.shape[3]
+    cdef int64_t rows = size[0], columns = size[1]
+    if np.shape(begin) != (n, 2) or np.abs(begin).max(initial=0) > 2**31 or min(rows, columns) < 0:
+        raise ValueError(f"{layer}: expected places ({n}, 2) and a size, got {np.shape(begin)} and {size}")
+    cdef ndarray out = _empty_value((n, channels, rows, columns), type_number)
+    cdef void *written = cnp.PyArray_DATA(out)
+    cdef const void *images = cnp.PyArray_DATA(source)
+    cdef const int64_t *where = <const int64_t *>cnp.PyArray_DATA(begin)
+    with nogil:
+        nn_crop(written, images, where, NN_FLOAT32 if type_number == cnp.NPY_FLOAT else NN_FLOAT64, n, height, width,
+                channels, rows, columns)
+    return out

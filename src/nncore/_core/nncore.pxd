@@ -228,6 +228,8 @@ cdef extern from "nncore.h" nogil:
 
     void nn_gather(void *rows, const nn_rows *source, const void *scaled, const int64_t *order, nn_dtype dtype,
                    int64_t n, int64_t channels, int64_t pixels)
+    void nn_crop(void *windows, const void *images, const int64_t *places, nn_dtype dtype, int64_t n, int64_t height,
+                 int64_t width, int64_t channels, int64_t window_height, int64_t window_width)
 
     ctypedef struct nn_epoch:
         nn_step_mode mode

@@ -118,7 +118,7 @@ class RandomCrop(Transform):
                 f"RandomCrop: size {self.size} is larger than the padded images, {rows}x{columns}"
             )
         places = (draws * (rows - height + 1, columns - width + 1)).astype(np.int64)
-        return _cropped(x, places, self.size, self.padding)
+        return engine.crop(x, places - self.padding, self.size, "RandomCrop")
 
 
 class RandomShift(Transform):
@@ -132,7 +132,7 @@ class RandomShift(Transform):
     def apply(self, x: Array, draws: NDArray[np.float64]) -> Array:
         _check_images("RandomShift", x)
         places = (draws * (2 * self.pixels[0] + 1, 2 * self.pixels[1] + 1)).astype(np.int64)
-        return _cropped(x, places, x.shape[2:], self.pixels)
+        return engine.crop(x, places - self.pixels, x.shape[2:], "RandomShift")
 
 
 class RandomHorizontalFlip(Transform):
@@ -195,16 +195,6 @@ class OneHot:
                 f" {self.classes - 1}"
             )
         return np.eye(self.classes, dtype=self.dtype)[labels]
-
-
-def _cropped(
-    x: Array, places: NDArray[np.int64], size: tuple[int, ...], padding: tuple[int, int]
-) -> Array:
-    """Windows of `size` from the padded images, each at its own place."""
-    (above, left), (height, width) = padding, size
-    padded = np.pad(x, ((0, 0), (0, 0), (above, above), (left, left)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
-    return np.asarray(windows[np.arange(len(x)), :, places[:, 0], places[:, 1]])
 
 
 def _check_images(name: str, x: Array) -> None:
