@@ -67,6 +67,9 @@ typedef enum nn_kind {
 /* What backward reads besides the incoming gradient. */
 enum { NN_NEEDS_X = 1, NN_NEEDS_Y = 2, NN_NEEDS_SAVED = 4, NN_NEEDS_TARGET = 8 };
 
+/* What becomes of the losses of a batch; batchmean is the sum divided by the samples. */
+typedef enum nn_reduction { NN_MEAN = 0, NN_SUM, NN_BATCHMEAN, NN_NONE } nn_reduction;
+
 /* A sliding window, (height, width). */
 typedef struct nn_window {
     int64_t kernel[2], stride[2], padding[2], dilation[2];
@@ -82,14 +85,18 @@ typedef struct nn_op {
     int64_t x[4];      /* logical input shape: (n, features) or (n, c, h, w) */
     int more_count;    /* inputs after the first */
     int64_t more[NN_INPUTS_MAX - 1][4]; /* their shapes */
-    int64_t channels;  /* out features of Linear, out channels of Conv2d */
+    int64_t channels;  /* out features of Linear, out channels of Conv2d, weights of PReLU, classes of Softmax */
     int64_t groups;    /* Conv2d; 1 otherwise */
     nn_window window;  /* Conv2d, MaxPool2d, AvgPool2d (without dilation) */
     bool bias;         /* Linear, Conv2d: has a bias */
     bool direct;       /* Conv2d: direct sums only, never Winograd's algorithm */
-    double parameter[2];    /* LeakyReLU: slope; ELU: alpha; Softplus: beta, threshold */
+    double parameter[2];    /* LeakyReLU: slope; ELU, CELU: alpha; Softplus: beta, threshold; Hardtanh: limits; losses:
+                               label smoothing, beta, delta or margin */
     bool count_include_pad; /* AvgPool2d: cells of the padding count in the divisor */
     int64_t divisor;        /* AvgPool2d: divides all sums; 0: the number of cells */
+    nn_reduction reduction; /* losses */
+    bool ignores;           /* losses of labels: a row whose label is ignore_index counts for nothing */
+    int64_t ignore_index;
 
     /* Set by nn_op_plan. */
     int64_t y[4];           /* logical output shape */
@@ -101,25 +108,31 @@ typedef struct nn_op {
     int64_t flops;          /* of forward */
     int needs;              /* NN_NEEDS_* */
     bool overwrites;        /* backward heeds nn_io.overwrite */
+    bool loss;              /* a target is read, and unless nothing is reduced y is ONE double */
+    bool reads_labels;      /* the target is int64, each at least 0 and below x[1] */
+    int64_t target[4];      /* a loss: logical shape of the target; at first that of x */
+    int64_t target_count;
 } nn_op;
 
 /*
- * The buffers of one run. Forward writes y (and saved); a loss writes ONE double to y whatever its dtype; backward reads dy and what `needs` says, writes dx
- * unless it is NULL, and ADDS to dweight and dbias unless they are NULL.
+ * The buffers of one run. Forward writes y (and saved); a loss writes ONE double to y whatever its dtype, or, not
+ * reduced, as many elements as there are losses. Backward reads dy and what `needs` says, writes dx unless it is NULL,
+ * and ADDS to dweight and dbias unless they are NULL. A loss may have weights (of the classes, or of each element; bias:
+ * of each positive answer), which may be NULL and get no gradient.
  */
 typedef struct nn_io {
     void *y;
     const void *x;
     const void *more[NN_INPUTS_MAX - 1]; /* the inputs after the first */
     const void *weight, *bias;
-    const void *target; /* int64 labels (n), or an array like x */
+    const void *target; /* int64 labels (n) or (n, h, w), or an array like x */
     void *saved;        /* NULL in forward: backward will not come */
     void *work;
 
     void *dx;
     void *dmore[NN_INPUTS_MAX - 1]; /* each may be NULL, as dx may */
     void *dweight, *dbias;
-    const void *dy; /* losses: ONE double, the factor on their gradient; NULL means 1 */
+    const void *dy; /* losses: ONE double, the factor on their gradient, NULL means 1; not reduced: an array like y */
     bool overwrite;  /* write dweight and dbias instead of adding; only where op.overwrites */
 } nn_io;
 

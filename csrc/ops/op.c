@@ -25,9 +25,9 @@ nn_status nn_op_plan(nn_op *op, nn_error *error) {
     for (int i = 0; i < 4; i++)
         if (op->x[i] < 0) return nn_fail(error, NN_VALUE_ERROR, "x.shape", i, op->x[i], "at least", 0);
     op->saved_bytes = op->forward_bytes = op->backward_bytes = op->flops = 0;
-    op->weight_count = op->bias_count = 0;
+    op->weight_count = op->bias_count = op->target_count = 0;
     op->needs = 0;
-    op->overwrites = false;
+    op->overwrites = op->loss = op->reads_labels = false;
     nn_status status = ops[op->kind].class->plan(op, error);
     if (status != NN_OK) return status;
     /* One check for all: no buffer of an operation, counted in the widest type it may hold, overflows. */

@@ -38,8 +38,7 @@ static void set_lifetimes(nn_step *step) {
     step->x = (nn_place){.offset = -1, .bytes = nn_size_mul(first->x_count, element), .from = 0, .to = 0};
     step->target = (nn_place){.offset = -1, .from = 0, .to = end};
     if (step->nodes[step->count - 1].loss)
-        step->target.bytes = nn_step_reads_labels(final->kind) ? nn_size_mul(final->x[0], sizeof(int64_t))
-                                                               : nn_size_mul(final->x_count, element);
+        step->target.bytes = nn_size_mul(final->target_count, final->reads_labels ? (int64_t)sizeof(int64_t) : element);
     step->scaled = (nn_place){.offset = -1, .bytes = 256 * element, .from = 0, .to = end};
     for (int64_t i = 0; i < step->count; i++) {
         step_node *node = &step->nodes[i];

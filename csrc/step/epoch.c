@@ -96,7 +96,7 @@ static step_batch batch_of(const nn_step *step, const nn_epoch *epoch) {
     step_batch batch = {.x = place_of(step, epoch, &epoch->x, first, &step->x),
                         .saving = epoch->mode == NN_STEP_TRAIN};
     if (epoch->mode == NN_STEP_PREDICT) return batch;
-    batch.target = nn_step_reads_labels(loss->kind) ? nn_step_at(step, &step->target)
+    batch.target = loss->reads_labels ? nn_step_at(step, &step->target)
                                                     : place_of(step, epoch, &epoch->target, loss, &step->target);
     return batch;
 }
@@ -105,7 +105,7 @@ static nn_status begin(nn_step *step, nn_epoch *epoch, int64_t *node, nn_error *
     nn_status status = nn_step_begin(step, batch_rows(epoch), node, error);
     if (status == NN_OK && epoch->mode != NN_STEP_PREDICT) {
         const nn_op *loss = &step->nodes[step->count - 1].given.op;
-        if (nn_step_reads_labels(loss->kind)) status = take_labels(step, epoch, node, error);
+        if (loss->reads_labels) status = take_labels(step, epoch, node, error);
         else gather(step, epoch, &epoch->target, loss, nn_step_at(step, &step->target));
     }
     if (status == NN_OK) gather(step, epoch, &epoch->x, &step->nodes[0].given.op, nn_step_at(step, &step->x));

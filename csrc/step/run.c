@@ -53,12 +53,12 @@ nn_status nn_step_begin(nn_step *step, int64_t n, int64_t *node, nn_error *error
 /* A copy, so that what was checked is what is read, whoever writes to the caller's array meanwhile. */
 nn_status nn_step_take_target(nn_step *step, const void **target, int64_t n, int64_t *node, nn_error *error) {
     const nn_op *loss = &step->nodes[step->count - 1].given.op;
-    if (!nn_step_reads_labels(loss->kind)) return NN_OK;
+    if (!loss->reads_labels) return NN_OK;
     int64_t *labels = nn_step_at(step, &step->target);
-    if (n > 0 && *target != labels) memcpy(labels, *target, (size_t)n * sizeof *labels);
+    if (n > 0 && *target != labels) memcpy(labels, *target, (size_t)loss->target_count * sizeof *labels);
     *target = labels;
     *node = step->count - 1;
-    return nn_labels_check(labels, n, loss->x[1], error);
+    return nn_labels_check(loss, labels, error);
 }
 
 static void clear_gradients(const nn_step *step, bool all) {

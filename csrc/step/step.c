@@ -8,10 +8,6 @@
 #include "../ops/op.h"
 #include "../runtime/runtime.h"
 
-bool nn_step_is_loss(nn_kind kind) { return nn_step_reads_labels(kind) || kind == NN_OP_MSE; }
-
-bool nn_step_reads_labels(nn_kind kind) { return kind == NN_OP_CROSS_ENTROPY; }
-
 /* ---- building ---------------------------------------------------------------------------------------- */
 
 /* Plans every node for n samples. Sizes are linear in n, so that fewer than the capacity always fit. */
@@ -40,6 +36,8 @@ static nn_status check_chain(const nn_step *step, int64_t *at, nn_error *error) 
             return nn_fail(error, NN_VALUE_ERROR, "input", -1, node->given.input, "equal to", i);
         if (node->loss && i != step->count - 1)
             return nn_fail(error, NN_VALUE_ERROR, "loss", -1, i, "the last node,", step->count - 1);
+        if (node->loss && op->reduction == NN_NONE)
+            return nn_fail(error, NN_VALUE_ERROR, "reduction", -1, op->reduction, "below", NN_NONE);
         if (node->given.input == 0) continue;
         const nn_op *source = &step->nodes[node->given.input - 1].given.op;
         if (source->dtype != op->dtype)
@@ -94,12 +92,13 @@ nn_status nn_step_create(nn_step **out, const nn_node *nodes, int64_t count, int
         status = nn_fail(error, NN_MEMORY_ERROR, "nodes", -1, count, "fewer than", count);
     } else {
         for (int64_t i = 0; i < count; i++)
-            step->nodes[i] = (step_node){.given = nodes[i], .loss = nn_step_is_loss(nodes[i].op.kind)};
+            step->nodes[i] = (step_node){.given = nodes[i]};
         /* Kept with the nodes: another batch size plans them anew, into an arena made for this choice. */
         if (!nn_winograd_get())
             for (int64_t i = 0; i < count; i++) step->nodes[i].given.op.direct = true;
-        step->last = count - 1 - (count > 1 && step->nodes[count - 1].loss);
         status = nn_step_plan(step, step->capacity, node, error);
+        for (int64_t i = 0; i < count; i++) step->nodes[i].loss = step->nodes[i].given.op.loss;
+        step->last = count - 1 - (count > 1 && step->nodes[count - 1].loss);
         if (status == NN_OK) status = check_chain(step, node, error);
         if (status == NN_OK) {
             mark_trained(step);

@@ -40,10 +40,6 @@ struct nn_step {
 /* arena.c: gives every buffer of the step its offset; sets arena_bytes. */
 nn_status nn_step_layout(nn_step *step, nn_error *error);
 
-/* Whether a node is a loss: its output is one double, and it reads a target; and whether that is labels. */
-bool nn_step_is_loss(nn_kind kind);
-bool nn_step_reads_labels(nn_kind kind);
-
 static inline void *nn_step_at(const nn_step *step, const nn_place *place) {
     return place->bytes ? step->arena + place->offset : NULL;
 }

@@ -45,6 +45,10 @@ cdef extern from "nncore.h" nogil:
         NN_OP_LOG
         NN_OP_AVGPOOL2D
 
+    ctypedef enum nn_reduction:
+        NN_MEAN
+        NN_NONE
+
     int NN_NEEDS_X
     int NN_NEEDS_Y
     int NN_NEEDS_SAVED
@@ -71,6 +75,9 @@ cdef extern from "nncore.h" nogil:
         double parameter[2]
         cbool count_include_pad
         int64_t divisor
+        nn_reduction reduction
+        cbool ignores
+        int64_t ignore_index
         int64_t y[4]
         int64_t x_count
         int64_t y_count
@@ -81,6 +88,9 @@ cdef extern from "nncore.h" nogil:
         int64_t backward_bytes
         int64_t flops
         int needs
+        cbool loss
+        cbool reads_labels
+        int64_t target_count
 
     ctypedef struct nn_io:
         void *y

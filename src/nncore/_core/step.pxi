@@ -6,8 +6,6 @@ STEP_GRADIENTS = NN_STEP_GRADIENTS
 STEP_TRAIN = NN_STEP_TRAIN
 
 
-cdef tuple _loss_kinds = ("cross_entropy", "mse")
-
 cdef enum:
     MOST_UPDATES = 64
 
@@ -58,8 +56,8 @@ cdef class Step:
         nn_step_threads(self._step, threads)
         self._shapes = tuple(node.y_shape for node in nodes)
         self._x_shape = nodes[0].x_shape
-        self._target_shape = nodes[count - 1].x_shape if nodes[count - 1].kind != "cross_entropy" else None
-        self._last = count - 1 - (nodes[count - 1].kind in _loss_kinds)
+        self._target_shape = None if nn_step_op(self._step, count - 1).reads_labels else nodes[count - 1].x_shape
+        self._last = count - 1 - nn_step_op(self._step, count - 1).loss
 
     def __dealloc__(self):
         nn_step_destroy(self._step)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nncore import nn
+from nncore.losses import EngineLoss
 from nncore.nn.module import Module, join
 from nncore.nn.operation import Layer, Pair, Shape
 from nncore.nn.operation import Operation as Node
@@ -163,8 +164,6 @@ _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
     nn.Softplus: _elementwise("softplus", "beta", "threshold"),
 }
 
-_LOSSES: dict[type, str] = {nn.CrossEntropyLoss: "cross_entropy", nn.MSELoss: "mse"}
-
 
 def _described(layer: Module, label: str, shape: Shape) -> Node | None:
     """The operation of a layer; None where it changes nothing."""
@@ -208,15 +207,10 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
     if not nodes:
         raise ValueError(f"compile: the model has no layer that computes: {model!r}")
     if loss_fn is not None:
-        kind = _LOSSES.get(type(loss_fn))
-        if kind is None:
-            known = ", ".join(sorted(loss.__name__ for loss in _LOSSES))
+        if not isinstance(loss_fn, EngineLoss):
             raise TypeError(
-                f"compile: {type(loss_fn).__name__} has no compiled form, known are {known}"
+                f"compile: {type(loss_fn).__name__} has no compiled form: write step.forward(x) and"
+                " step.backward(grad)"
             )
-        if kind == "cross_entropy" and len(shape) != 2:
-            raise ValueError(
-                f"{type(loss_fn).__name__}: logits have shape {shape}, expected (batch, classes)"
-            )
-        nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,)))
+        nodes.append(loss_fn._compiled(shape, model.dtype or np.dtype(np.float32)))
     return nodes
