@@ -196,7 +196,7 @@ NN_INLINE vec vlog(vec x) {
 }
 
 /*
- * log(1 + x) for x >= -1, from log(u), u = 1 + x rounded: times x / (u - 1), what rounding took from u comes back.
+ * log(1 + x) for x from -1 to 0, from log(u), u = 1 + x rounded: times x / (u - 1), what rounding took from u comes back.
  * Within 3 units.
  */
 NN_INLINE vec vlog1p(vec x) {
