@@ -43,8 +43,9 @@ class _LabelLoss(EngineLoss):
                 " (batch, classes, height, width)"
             )
         operation = self._describe(self._kind, shape, self._smoothing())
+        operation.target_shape = (shape[0], *shape[2:])
         if self.reduction == "none":
-            operation.y_shape = (shape[0], *shape[2:])
+            operation.y_shape = operation.target_shape
         if self.weight is not None:
             if shape[1:] and self.weight.shape != shape[1:2]:
                 raise ValueError(
