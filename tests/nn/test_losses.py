@@ -116,7 +116,7 @@ def test_labels_out_of_range(bad, dtype):
             np.zeros((4, 3)),
             np.zeros(5, int),
             ValueError,
-            r"target has shape \(5,\), expected \(4,\)",
+            r"shape \(5,\), expected \(4,\)",
         ),
         (np.zeros((4, 3)), np.zeros((4, 3), int), ValueError, r"target has shape \(4, 3\)"),
         (np.zeros((4, 3)), None, TypeError, "target is None"),
