@@ -8,7 +8,8 @@ from nncore._core import engine
 
 def cross_entropy_forward(logits, target):
     """(loss, probabilities)"""
-    loss, (_, kept, _) = nn.CrossEntropyLoss()._forward(np.asarray(logits), target)
+    logits = engine.floating(logits, logits.dtype, "test")
+    loss, (_, kept, _) = nn.CrossEntropyLoss()._forward(logits, target)
     saved = kept[2]
     return loss, saved.view(logits.dtype).reshape(logits.shape)
 
@@ -21,9 +22,10 @@ def cross_entropy_backward(probabilities, target, grad=1.0):
 
 
 def mse_forward(pred, target):
-    return nn.MSELoss()._forward(pred, target)[0]
+    return nn.MSELoss()._forward(engine.floating(pred, pred.dtype, "test"), target)[0]
 
 
 def mse_backward(pred, target, grad=1.0):
     loss_fn = nn.MSELoss()
+    pred = engine.floating(pred, pred.dtype, "test")
     return loss_fn._backward(loss_fn._forward(pred, target)[1], grad)

@@ -118,9 +118,12 @@ NN_INLINE vec bce_with_logits_loss(pair v) {
     const vec rest = vset(1) - v.t, line = vselect_sign(v.x, -(v.p * v.t), rest) * v.x;
     return vfma(vfma(v.p, v.t, rest), vsoftplus(vnegabs(v.x)), line);
 }
-/* (p t + 1 - t) s - p t */
+/* (1 - t) s - p t (1 - s), each of s and 1 - s with all its digits */
 NN_INLINE vec bce_with_logits_slope(pair v) {
-    return vfma(v.p, v.t, vset(1) - v.t) * vsigmoid(v.x) - v.p * v.t;
+    const vec e = math_exp_lifted(math_at_least(vnegabs(v.x), MATH_EXP_LOW)) * MATH_DOWN;
+    const vec right = vset(1) / (e + vset(1)), left = e * right;
+    const vec s = vselect_sign(v.x, left, right), other = vselect_sign(v.x, right, left);
+    return (vset(1) - v.t) * s - v.p * v.t * other;
 }
 NN_DEFINE_KERNEL(bce_with_logits_forward) { forward(args, begin, end, bce_with_logits_loss, false); }
 NN_DEFINE_KERNEL(bce_with_logits_backward) { backward(args, begin, end, bce_with_logits_slope); }

@@ -119,7 +119,7 @@ def test_the_trainer_takes_them(dtype):
         model = classifier(dtype, last)
         trainer = nc.Trainer(model, make(), optim.Adam(model.parameters(), lr=0.01), seed=1)
         history = trainer.fit(x, y, epochs=12, verbose=0)
-        assert history.loss[-1] < history.loss[0]
+        assert history.history["loss"][-1] < history.history["loss"][0]
 
 
 def test_ignored_labels_pass_the_trainers_checks():

@@ -45,6 +45,13 @@ cdef str _labels_hint(object array, str arg):
     return ""
 
 
+cdef int _check_labels(ndarray target, int64_t count, str label) except -1:
+    if (not _ready(target, cnp.NPY_INT64) or not cnp.PyArray_IS_C_CONTIGUOUS(target)
+            or cnp.PyArray_SIZE(target) != count):
+        raise ValueError(f"{label}: target must be {count} int64 labels")
+    return 0
+
+
 def loss_forward(given, ndarray x not None, ndarray target not None):
     """(the loss, what backward reads): a float, or an array where nothing is reduced.
 
@@ -65,11 +72,10 @@ def loss_forward(given, ndarray x not None, ndarray target not None):
         raise ValueError(f"{label}: {given.kind} is no loss")
     cdef ndarray first = _in_engine_order(x, given.x_shape, type_number, label, "pred")
     cdef ndarray goal = target
-    if not op.reads_labels:
+    if op.reads_labels:
+        _check_labels(target, op.target_count, label)
+    else:
         goal = _in_engine_order(target, given.x_shape, type_number, label, "target")
-    elif (not _ready(target, cnp.NPY_INT64) or not cnp.PyArray_IS_C_CONTIGUOUS(target)
-            or cnp.PyArray_SIZE(target) != op.target_count):
-        raise ValueError(f"{label}: target must be {op.target_count} int64 labels")
     if op.reduction == NN_NONE:
         y = _empty_value(given.y_shape, type_number)
         if cnp.PyArray_SIZE(y) != op.y_count:
@@ -105,6 +111,8 @@ def loss_backward(given, tuple kept not None, grad=1.0):
     else:
         factor = grad
         io.dy = &factor
+    if op.reads_labels:
+        _check_labels(goal, op.target_count, label)
     cdef ndarray dx = _empty_value(given.x_shape, type_number)
     cdef ndarray work = workspace(op.backward_bytes)
     io.x = _address(first)

@@ -73,7 +73,7 @@ class BCEWithLogitsLoss(EngineLoss):
     s = sigmoid(pred).
 
     Never overflows, and no digits cancel: a loss of exp(-50) is not 0. Backward: dC/dpred =
-    w ((p t + 1 - t) s - p t) / count.
+    w ((1 - t) s - p t (1 - s)) / count.
 
     Parameters
     ----------

@@ -79,10 +79,10 @@ def bce_with_logits(x: Array, t: Array, pos_weight: Array | float = 1.0) -> Arra
 
 @silent
 def bce_with_logits_backward(x: Array, t: Array, pos_weight: Array | float = 1.0) -> Array:
-    """Return (p t + 1 - t) s - p t."""
+    """Return (1 - t) s - p t (1 - s)."""
     e = np.exp(-np.abs(x))
-    s = np.where(x >= 0, 1, e) / (1 + e)
-    dx: Array = (pos_weight * t + 1 - t) * s - pos_weight * t
+    s, other = np.where(x >= 0, 1, e) / (1 + e), np.where(x >= 0, e, 1) / (1 + e)
+    dx: Array = (1 - t) * s - pos_weight * t * other
     return dx
 
 
