@@ -9,16 +9,14 @@ from nncore._core import engine
 def cross_entropy_forward(logits, target):
     """(loss, probabilities)"""
     logits = engine.floating(logits, logits.dtype, "test")
-    loss, (_, kept, _) = nn.CrossEntropyLoss()._forward(logits, target)
-    saved = kept[2]
-    return loss, saved.view(logits.dtype).reshape(logits.shape)
+    loss, (_, kept, *_) = nn.CrossEntropyLoss()._forward(logits, target)
+    return loss, kept[2].view(logits.dtype).reshape(logits.shape)
 
 
 def cross_entropy_backward(probabilities, target, grad=1.0):
     p = engine.row_major(probabilities)
-    operation = nn.CrossEntropyLoss()._operation(p.shape, p.dtype)
-    kept = (None, engine.labels(target), p.reshape(-1).view(np.uint8), p.dtype.num)
-    return engine.loss_backward(operation, kept, grad)
+    plan = nn.CrossEntropyLoss()._planned(p.shape, p.dtype)
+    return plan.backward((None, engine.labels(target), p.reshape(-1).view(np.uint8)), grad)
 
 
 def mse_forward(pred, target):

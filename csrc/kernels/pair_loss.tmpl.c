@@ -39,26 +39,33 @@ NN_INLINE vec loss_at(const nn_pair_loss_args *a, int64_t at, int64_t lanes, for
     return loss;
 }
 
-/* `light`: a formula of few instructions, worth the code of several side by side. */
-NN_INLINE void forward(const nn_pair_loss_args *a, int64_t begin, int64_t end, formula *f, bool light) {
+/*
+ * `light`: a formula of few instructions, worth a loop of its own over whole vectors. The arguments are copied, so that
+ * they stay in registers whatever is stored.
+ */
+NN_INLINE void forward(const nn_pair_loss_args *args, int64_t begin, int64_t end, formula *f, bool light) {
+    const nn_pair_loss_args a = *args;
     vec sum[CHAINS] = {{0}};
     int64_t i = begin;
     for (; light && i + CHAINS * VL <= end; i += CHAINS * VL)
-        NN_UNROLL(4) for (int c = 0; c < CHAINS; c++) sum[c] += loss_at(a, i + c * VL, VL, f);
+        NN_UNROLL(4) for (int c = 0; c < CHAINS; c++) sum[c] += loss_at(&a, i + c * VL, VL, f);
     for (; i < end; i += VL) {
         const int64_t lanes = nn_min(VL, end - i);
-        sum[0] += vselect(vmask(lanes), loss_at(a, i, lanes, f), vset(0));
+        sum[0] += vselect(vmask(lanes), loss_at(&a, i, lanes, f), vset(0));
     }
-    if (a->partial) a->partial[begin / NN_PAIR_LOSS_PIECE] = vsum((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    if (a.partial) a.partial[begin / NN_PAIR_LOSS_PIECE] = vsum((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
-NN_INLINE void backward(const nn_pair_loss_args *a, int64_t begin, int64_t end, formula *f) {
-    const vec scale = vset((REAL)a->scale);
-    for (int64_t i = begin; i < end; i += VL) {
-        const int64_t lanes = nn_min(VL, end - i);
-        const vec slope = formula_at(a, i, lanes, f) * scale;
-        store_lanes((REAL *)a->dx + i, a->dy ? slope * load_lanes((const REAL *)a->dy + i, lanes) : slope, lanes);
-    }
+NN_INLINE void slope_at(const nn_pair_loss_args *a, int64_t at, int64_t lanes, formula *f) {
+    const vec slope = formula_at(a, at, lanes, f) * vset((REAL)a->scale);
+    store_lanes((REAL *)a->dx + at, a->dy ? slope * load_lanes((const REAL *)a->dy + at, lanes) : slope, lanes);
+}
+
+NN_INLINE void backward(const nn_pair_loss_args *args, int64_t begin, int64_t end, formula *f, bool light) {
+    const nn_pair_loss_args a = *args;
+    int64_t i = begin;
+    for (; light && i + VL <= end; i += VL) slope_at(&a, i, VL, f);
+    for (; i < end; i += VL) slope_at(&a, i, nn_min(VL, end - i), f);
 }
 
 /* (x - t)^2 */
@@ -69,7 +76,7 @@ NN_INLINE vec mse_slope(pair v) {
     return (v.x - v.t) + (v.x - v.t);
 }
 NN_DEFINE_KERNEL(mse_forward) { forward(args, begin, end, mse_loss, true); }
-NN_DEFINE_KERNEL(mse_backward) { backward(args, begin, end, mse_slope); }
+NN_DEFINE_KERNEL(mse_backward) { backward(args, begin, end, mse_slope, true); }
 
 /*
  * With z = |x - t|: b z^2 below a, c z - d from there up. The least a there is is the least number above 0, so that
@@ -86,7 +93,7 @@ NN_INLINE vec huber_slope(pair v) {
                    (v.b + v.b) * difference);
 }
 NN_DEFINE_KERNEL(huber_forward) { forward(args, begin, end, huber_loss, false); }
-NN_DEFINE_KERNEL(huber_backward) { backward(args, begin, end, huber_slope); }
+NN_DEFINE_KERNEL(huber_backward) { backward(args, begin, end, huber_slope, false); }
 
 /* max(0, a - t x), the slope at the kink 0 */
 NN_INLINE vec hinge_loss(pair v) {
@@ -97,7 +104,7 @@ NN_INLINE vec hinge_slope(pair v) {
     return vselect(v.a - v.t * v.x <= vset(0), vset(0), -v.t);
 }
 NN_DEFINE_KERNEL(hinge_forward) { forward(args, begin, end, hinge_loss, false); }
-NN_DEFINE_KERNEL(hinge_backward) { backward(args, begin, end, hinge_slope); }
+NN_DEFINE_KERNEL(hinge_backward) { backward(args, begin, end, hinge_slope, false); }
 
 /* -(t log x + (1 - t) log(1 - x)), the logarithms held at -100 */
 NN_INLINE vec bce_loss(pair v) {
@@ -108,7 +115,7 @@ NN_INLINE vec bce_slope(pair v) {
     return (v.x - v.t) / math_at_least((vset(1) - v.x) * v.x, (REAL)1e-12);
 }
 NN_DEFINE_KERNEL(bce_forward) { forward(args, begin, end, bce_loss, false); }
-NN_DEFINE_KERNEL(bce_backward) { backward(args, begin, end, bce_slope); }
+NN_DEFINE_KERNEL(bce_backward) { backward(args, begin, end, bce_slope, false); }
 
 /*
  * -(p t log s + (1 - t) log(1 - s)), s = sigmoid(x), as (1 - t) x or -p t x, by the sign of x, and
@@ -126,7 +133,7 @@ NN_INLINE vec bce_with_logits_slope(pair v) {
     return (vset(1) - v.t) * s - v.p * v.t * other;
 }
 NN_DEFINE_KERNEL(bce_with_logits_forward) { forward(args, begin, end, bce_with_logits_loss, false); }
-NN_DEFINE_KERNEL(bce_with_logits_backward) { backward(args, begin, end, bce_with_logits_slope); }
+NN_DEFINE_KERNEL(bce_with_logits_backward) { backward(args, begin, end, bce_with_logits_slope, false); }
 
 /* t (log t - x), for t = 0 its limit */
 NN_INLINE vec kl_div_loss(pair v) {
@@ -136,7 +143,7 @@ NN_INLINE vec kl_div_slope(pair v) {
     return -v.t;
 }
 NN_DEFINE_KERNEL(kl_div_forward) { forward(args, begin, end, kl_div_loss, false); }
-NN_DEFINE_KERNEL(kl_div_backward) { backward(args, begin, end, kl_div_slope); }
+NN_DEFINE_KERNEL(kl_div_backward) { backward(args, begin, end, kl_div_slope, false); }
 
 /* The same with log t for t. */
 NN_INLINE vec kl_div_log_loss(pair v) {
@@ -146,4 +153,4 @@ NN_INLINE vec kl_div_log_slope(pair v) {
     return -vexp(v.t);
 }
 NN_DEFINE_KERNEL(kl_div_log_forward) { forward(args, begin, end, kl_div_log_loss, false); }
-NN_DEFINE_KERNEL(kl_div_log_backward) { backward(args, begin, end, kl_div_log_slope); }
+NN_DEFINE_KERNEL(kl_div_log_backward) { backward(args, begin, end, kl_div_log_slope, false); }

@@ -34,12 +34,16 @@ nn_status nn_label_loss_plan(nn_op *op, bool labels, int flops_each, nn_error *e
 
 static bool is_ignored(const nn_op *op, int64_t label) { return op->ignores && label == op->ignore_index; }
 
+static bool are_classes(const nn_op *op, const int64_t *labels, int64_t n) {
+    bool outside = false;
+    for (int64_t i = 0; i < n; i++) outside |= (uint64_t)labels[i] >= (uint64_t)op->x[1]; /* -1 is huge */
+    return !outside;
+}
+
 /* All of them, before anything is written. */
 nn_status nn_labels_check(const nn_op *op, const int64_t *labels, nn_error *error) {
     const int64_t n = rows_of(op), classes = op->x[1];
-    bool outside = false;
-    for (int64_t i = 0; i < n; i++) outside |= (uint64_t)labels[i] >= (uint64_t)classes; /* -1 is huge */
-    if (!outside) return NN_OK;
+    if (are_classes(op, labels, n)) return NN_OK;
     for (int64_t row = 0; row < n; row++) {
         if ((uint64_t)labels[row] < (uint64_t)classes || is_ignored(op, labels[row])) continue;
         if (labels[row] < 0) return nn_fail(error, NN_INDEX_ERROR, "target", row, labels[row], "at least", 0);
@@ -56,6 +60,8 @@ static double weight_at(const nn_op *op, const void *weight, int64_t label) {
 static double count_of(const nn_op *op, const nn_io *io) {
     const int64_t n = rows_of(op), *labels = io->target;
     if (!op->reads_labels || (!op->ignores && !io->weight)) return (double)n;
+    /* The common case in fewer instructions a row: what is ignored is no class, and nowhere. */
+    if (!io->weight && !are_classes(op, &op->ignore_index, 1) && are_classes(op, labels, n)) return (double)n;
     double count = 0;
     for (int64_t i = 0; i < n; i++)
         if (!is_ignored(op, labels[i])) count += weight_at(op, io->weight, labels[i]);

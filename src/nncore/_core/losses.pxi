@@ -52,75 +52,82 @@ cdef int _check_labels(ndarray target, int64_t count, str label) except -1:
     return 0
 
 
-def loss_forward(given, ndarray x not None, ndarray target not None):
-    """(the loss, what backward reads): a float, or an array where nothing is reduced.
+cdef class LossPlan:
+    """A loss described by an Operation, planned once for predictions of its shape and dtype."""
 
-    `target` is int64 labels or an array like x, as the operation reads it.
-    """
     cdef nn_op op
     cdef nn_io io
-    cdef nn_error error
-    cdef nn_status status
-    cdef int type_number = cnp.PyArray_TYPE(x)
-    cdef str label = given.label
-    cdef double value = 0
-    cdef ndarray y = None
-    if type_number != cnp.NPY_FLOAT and type_number != cnp.NPY_DOUBLE:
-        raise TypeError(f"{label}: pred has dtype {x.dtype}, expected float32 or float64")
-    _plan(&op, &io, given, type_number)
-    if not op.loss:
-        raise ValueError(f"{label}: {given.kind} is no loss")
-    cdef ndarray first = _in_engine_order(x, given.x_shape, type_number, label, "pred")
-    cdef ndarray goal = target
-    if op.reads_labels:
-        _check_labels(target, op.target_count, label)
-    else:
-        goal = _in_engine_order(target, given.x_shape, type_number, label, "target")
-    if op.reduction == NN_NONE:
-        y = _empty_value(given.y_shape, type_number)
-        if cnp.PyArray_SIZE(y) != op.y_count:
-            raise ValueError(f"{label}: the losses have shape {given.y_shape}, expected {op.y_count} elements")
-    cdef ndarray saved = workspace(op.saved_bytes)
-    cdef ndarray work = workspace(op.forward_bytes)
-    io.y = &value if y is None else cnp.PyArray_DATA(y)
-    io.x = cnp.PyArray_DATA(first)
-    io.target = cnp.PyArray_DATA(goal)
-    io.saved = cnp.PyArray_DATA(saved)
-    io.work = cnp.PyArray_DATA(work)
-    with nogil:
-        status = nn_op_forward(&op, &io, &error)
-    check(status, &error, label)
-    return value if y is None else y, (first if op.needs & NN_NEEDS_X else None, goal, saved, type_number)
+    cdef object given  # holds the weights
+    cdef str label
+    cdef int type_number
+    cdef tuple x_shape
 
+    def __cinit__(self, given, dtype):
+        self.given = given
+        self.label = given.label
+        self.x_shape = given.x_shape
+        self.type_number = cnp.NPY_FLOAT if dtype == _float32 else cnp.NPY_DOUBLE
+        _plan(&self.op, &self.io, given, self.type_number)
+        if not self.op.loss:
+            raise ValueError(f"{self.label}: {given.kind} is no loss")
+        if self.op.reduction == NN_NONE and math.prod(given.y_shape) != self.op.y_count:
+            raise ValueError(f"{self.label}: the losses have shape {given.y_shape}, expected {self.op.y_count}"
+                             " elements")
 
-def loss_backward(given, tuple kept not None, grad=1.0):
-    """The gradient of `grad` times the loss to the prediction; where nothing is reduced grad is an array."""
-    cdef nn_op op
-    cdef nn_io io
-    cdef nn_error error
-    cdef nn_status status
-    cdef str label = given.label
-    cdef double factor = 1
-    first, goal, saved, number = kept
-    cdef int type_number = number
-    cdef ndarray dy = None
-    _plan(&op, &io, given, type_number)
-    if op.reduction == NN_NONE:
-        dy = _in_engine_order(grad, given.y_shape, type_number, label, "grad")
-        io.dy = cnp.PyArray_DATA(dy)
-    else:
-        factor = grad
-        io.dy = &factor
-    if op.reads_labels:
-        _check_labels(goal, op.target_count, label)
-    cdef ndarray dx = _empty_value(given.x_shape, type_number)
-    cdef ndarray work = workspace(op.backward_bytes)
-    io.x = _address(first)
-    io.target = cnp.PyArray_DATA(<ndarray?>goal)
-    io.saved = cnp.PyArray_DATA(<ndarray?>saved)
-    io.work = cnp.PyArray_DATA(work)
-    io.dx = cnp.PyArray_DATA(dx)
-    with nogil:
-        status = nn_op_backward(&op, &io, &error)
-    check(status, &error, label)
-    return dx
+    def forward(self, x, ndarray target not None):
+        """(the loss, what backward reads): a float, or an array where nothing is reduced.
+
+        `target` is int64 labels or an array like x, as the operation reads it.
+        """
+        cdef nn_io io = self.io
+        cdef nn_error error
+        cdef nn_status status
+        cdef double value = 0
+        cdef ndarray y = None
+        cdef ndarray first = _in_engine_order(x, self.x_shape, self.type_number, self.label, "pred")
+        cdef ndarray goal = target
+        if self.op.reads_labels:
+            _check_labels(target, self.op.target_count, self.label)
+        else:
+            goal = _in_engine_order(target, self.x_shape, self.type_number, self.label, "target")
+        if self.op.reduction == NN_NONE:
+            y = _empty_value(self.given.y_shape, self.type_number)
+        cdef ndarray saved = workspace(self.op.saved_bytes)
+        cdef ndarray work = workspace(self.op.forward_bytes)
+        io.y = &value if y is None else cnp.PyArray_DATA(y)
+        io.x = cnp.PyArray_DATA(first)
+        io.target = cnp.PyArray_DATA(goal)
+        io.saved = cnp.PyArray_DATA(saved)
+        io.work = cnp.PyArray_DATA(work)
+        with nogil:
+            status = nn_op_forward(&self.op, &io, &error)
+        check(status, &error, self.label)
+        return value if y is None else y, (first if self.op.needs & NN_NEEDS_X else None, goal, saved)
+
+    def backward(self, tuple kept not None, grad=1.0):
+        """The gradient of `grad` times the loss to the prediction; where nothing is reduced grad is an array."""
+        cdef nn_io io = self.io
+        cdef nn_error error
+        cdef nn_status status
+        cdef double factor = 1
+        cdef ndarray first, goal, saved, dy
+        first, goal, saved = kept
+        if self.op.reads_labels:
+            _check_labels(goal, self.op.target_count, self.label)
+        if self.op.reduction == NN_NONE:
+            dy = _in_engine_order(grad, self.given.y_shape, self.type_number, self.label, "grad")
+            io.dy = cnp.PyArray_DATA(dy)
+        else:
+            factor = grad
+            io.dy = &factor
+        cdef ndarray dx = _empty_value(self.x_shape, self.type_number)
+        cdef ndarray work = workspace(self.op.backward_bytes)
+        io.x = _address(first)
+        io.target = cnp.PyArray_DATA(goal)
+        io.saved = cnp.PyArray_DATA(saved)
+        io.work = cnp.PyArray_DATA(work)
+        io.dx = cnp.PyArray_DATA(dx)
+        with nogil:
+            status = nn_op_backward(&self.op, &io, &error)
+        check(status, &error, self.label)
+        return dx

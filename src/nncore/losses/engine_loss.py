@@ -74,14 +74,14 @@ class EngineLoss(LossFunction):
         super().__setattr__(name, value)
         self.__dict__.pop("_planned_for", None)
 
-    def _planned(self, shape: Shape, dtype: np.dtype[Any]) -> Operation:
-        """The operation, kept while shape and dtype stay the same."""
+    def _planned(self, shape: Shape, dtype: np.dtype[Any]) -> engine.LossPlan:
+        """The operation planned, kept while shape and dtype stay the same."""
         seen = self.__dict__.get("_planned_for")
-        if seen is not None and seen[0] == shape and seen[1] == dtype:
+        if seen is not None and seen[0] == shape and seen[1] is dtype:
             return seen[2]  # type: ignore[no-any-return]
-        operation = self._operation(shape, dtype)
-        self.__dict__["_planned_for"] = (shape, dtype, operation)
-        return operation
+        plan = engine.LossPlan(self._operation(shape, dtype), dtype)
+        self.__dict__["_planned_for"] = (shape, dtype, plan)
+        return plan
 
     def _target(self, target: Any, shape: Shape, dtype: np.dtype[Any]) -> Array:
         """`target` as an array of pred's dtype and shape."""
@@ -101,22 +101,22 @@ class EngineLoss(LossFunction):
 
     def _forward(self, pred: Array, target: Any) -> tuple[Any, Any]:
         checked = self._target(target, pred.shape, pred.dtype)
-        operation = self._planned(pred.shape, pred.dtype)
-        value, kept = engine.loss_forward(operation, pred, checked)
-        return value, (operation, kept)
+        plan = self._planned(pred.shape, pred.dtype)
+        value, kept = plan.forward(pred, checked)
+        return value, (plan, kept, pred.shape, pred.dtype)
 
     def _backward(self, saved: Any, grad: Any) -> Array:
-        operation, kept = saved
-        return engine.loss_backward(operation, kept, self._factor(grad, operation.y_shape, kept))
+        plan, kept, shape, dtype = saved
+        dx: Array = plan.backward(kept, self._factor(grad, shape, dtype))
+        return dx
 
-    def _factor(self, grad: Any, shape: Shape, kept: tuple[Any, ...]) -> Any:
+    def _factor(self, grad: Any, shape: Shape, dtype: np.dtype[Any]) -> Any:
         """The factor on the gradient: a number, or an array of the losses' shape."""
-        name = type(self).__name__
         if self.reduction != "none":
             return float(grad)
-        dtype = np.dtype(np.float32 if kept[-1] == np.dtype(np.float32).num else np.float64)
         if np.ndim(grad) == 0:
             return np.full(shape, float(grad), dtype)
+        name = type(self).__name__
         factors: Array = engine.floating(grad, dtype, name, "grad")
         if factors.shape != shape:
             raise ValueError(f"{name}: grad has shape {factors.shape}, expected {shape}")

@@ -60,39 +60,37 @@ class _LabelLoss(EngineLoss):
         """The labels of predictions of `shape`, int64."""
         name = type(self).__name__
         labels: Array = engine.labels(target, name, "target", max(len(shape) - 1, 1))
-        expected = (shape[0], *shape[2:])
+        expected = shape[:1] if len(shape) == 2 else (shape[0], *shape[2:])
         if labels.shape != expected:
             raise ValueError(f"{name}: target has shape {labels.shape}, expected {expected}")
         return labels
 
     def _forward(self, pred: Array, target: Any) -> tuple[Any, Any]:
         shape = pred.shape
-        if pred.ndim < 2:
+        if len(shape) < 2:
             raise ValueError(
                 f"{type(self).__name__}: {self._input} have shape {shape}, expected"
                 " (batch, classes) or (batch, classes, ...)"
             )
         labels = self._labels(target, shape)
-        return self._forward_rows(pred, labels)
-
-    def _forward_rows(self, pred: Array, target: Array) -> tuple[Any, Any]:
-        """Rows of classes, one a label, wherever the classes lie."""
-        shape = pred.shape
-        if pred.ndim > 2:
+        if len(shape) > 2:  # rows of classes, one a label, wherever the classes lie
             pred = np.moveaxis(pred, 1, -1).reshape(-1, shape[1])
-        operation = self._planned(pred.shape, pred.dtype)
-        value, kept = engine.loss_forward(operation, pred, target)
+        return self._run(self._planned(pred.shape, pred.dtype), pred, labels, shape)
+
+    def _run(self, plan: Any, pred: Array, target: Array, shape: Shape) -> tuple[Any, Any]:
+        """The loss of rows that are predictions of `shape`."""
+        value, kept = plan.forward(pred, target)
         if self.reduction == "none":
             value = value.reshape(shape[0], *shape[2:])
-        return value, (operation, kept, shape)
+        return value, (plan, kept, shape, pred.dtype)
 
     def _backward(self, saved: Any, grad: Any) -> Array:
-        operation, kept, shape = saved
-        losses = (shape[0], *shape[2:])
-        factor = self._factor(grad, losses, kept)
+        plan, kept, shape, dtype = saved
         if self.reduction == "none":
-            factor = factor.reshape(-1)
-        dx = engine.loss_backward(operation, kept, factor)
+            factor = self._factor(grad, (shape[0], *shape[2:]), dtype).reshape(-1)
+        else:
+            factor = float(grad)
+        dx: Array = plan.backward(kept, factor)
         if len(shape) > 2:
             dx = np.moveaxis(dx.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
         return dx
@@ -160,7 +158,8 @@ class CrossEntropyLoss(_LabelLoss):
         return self.label_smoothing
 
     def _forward(self, pred: Array, target: Any) -> tuple[Any, Any]:
-        if getattr(getattr(target, "dtype", None), "kind", "") != "f" or target.ndim != pred.ndim:
+        dtype = getattr(target, "dtype", None)
+        if dtype is None or dtype.kind != "f" or target.ndim != pred.ndim:
             return super()._forward(pred, target)
         return self._forward_probabilities(pred, self._target(target, pred.shape, pred.dtype))
 
@@ -173,10 +172,7 @@ class CrossEntropyLoss(_LabelLoss):
             pred, target = (np.moveaxis(a, 1, -1).reshape(-1, shape[1]) for a in (pred, target))
         operation = self._operation(pred.shape, pred.dtype)
         operation.kind = "soft_cross_entropy"
-        value, kept = engine.loss_forward(operation, pred, target)
-        if self.reduction == "none":
-            value = value.reshape(shape[0], *shape[2:])
-        return value, (operation, kept, shape)
+        return self._run(engine.LossPlan(operation, pred.dtype), pred, target, shape)
 
 
 class NLLLoss(_LabelLoss):
