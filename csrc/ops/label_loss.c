@@ -59,9 +59,6 @@ static double weight_at(const nn_op *op, const void *weight, int64_t label) {
 /* What the rows count for in the mean: each as much as its label's weight. */
 static double count_of(const nn_op *op, const nn_io *io) {
     const int64_t n = rows_of(op), *labels = io->target;
-    if (!op->reads_labels || (!op->ignores && !io->weight)) return (double)n;
-    /* The common case in fewer instructions a row: what is ignored is no class, and nowhere. */
-    if (!io->weight && !are_classes(op, &op->ignore_index, 1) && are_classes(op, labels, n)) return (double)n;
     double count = 0;
     for (int64_t i = 0; i < n; i++)
         if (!is_ignored(op, labels[i])) count += weight_at(op, io->weight, labels[i]);
@@ -70,12 +67,16 @@ static double count_of(const nn_op *op, const nn_io *io) {
 
 nn_status nn_label_loss_begin(const nn_op *op, const nn_io *io, nn_softmax_args *args, double *divisor,
                               nn_error *error) {
+    bool all_alike = !op->reads_labels; /* every row counts, as much as any other */
     if (op->reads_labels) {
-        nn_status status = nn_labels_check(op, io->target, error);
+        const bool classes_alone = are_classes(op, io->target, rows_of(op));
+        nn_status status = classes_alone ? NN_OK : nn_labels_check(op, io->target, error);
         if (status != NN_OK) return status;
+        all_alike = classes_alone && !io->weight && !(op->ignores && are_classes(op, &op->ignore_index, 1));
     }
     const double smoothing = op->parameter[0];
-    *divisor = op->reduction == NN_MEAN ? count_of(op, io) : nn_loss_divisor(op, 0);
+    const double count = op->reduction != NN_MEAN ? 0 : all_alike ? (double)rows_of(op) : count_of(op, io);
+    *divisor = nn_loss_divisor(op, count);
     *args = (nn_softmax_args){.x = io->x,
                               .saved = io->saved,
                               .labels = op->reads_labels ? io->target : NULL,
