@@ -24,7 +24,7 @@ NN_INLINE vec larger(vec a, vec b) { return vselect(b > a, b, a); }
  * VL rows side by side: transposed into `lanes` (classes vectors, one row a lane), worked on there, and written
  * back. Where fewer than VL rows are left, the spare lanes repeat the last one.
  */
-static inline void softmax_narrow(REAL *p, REAL *sums, REAL *tops, const REAL *x, int64_t rows, int64_t classes) {
+static NN_NOINLINE void softmax_narrow(REAL *p, REAL *sums, REAL *tops, const REAL *x, int64_t rows, int64_t classes) {
     REAL lanes[NARROW_CLASSES * VL];
     int64_t offset[VL];
     for (int i = 0; i < VL; i++) offset[i] = nn_min(i, rows - 1) * classes;
@@ -51,7 +51,7 @@ static inline void softmax_narrow(REAL *p, REAL *sums, REAL *tops, const REAL *x
 }
 
 /* One row along the vector; lanes past its end hold -inf, whose exponential adds nothing. */
-static inline void softmax_wide(REAL *p, REAL *sums, REAL *tops, const REAL *x, int64_t classes) {
+static NN_NOINLINE void softmax_wide(REAL *p, REAL *sums, REAL *tops, const REAL *x, int64_t classes) {
     const vec lowest = vset(-(REAL)__builtin_inf());
     const int64_t whole = classes / VL * VL, rest = classes - whole;
     const vec last = vselect(vmask(rest), vload_some(x + whole, rest), lowest);
