@@ -159,6 +159,14 @@ def test_what_does_not_compile():
             nc.compile(model, loss_fn(reduction=reductions), input_shape=(6,))
     with pytest.raises(TypeError, match="compile: Own has no compiled form"):
         nc.compile(model, Own(), input_shape=(6,))
+
+    class Twice(nn.MSELoss):
+        def _forward(self, pred, target):
+            value, saved = super()._forward(pred, target)
+            return 2 * value, saved
+
+    with pytest.raises(TypeError, match="compile: Twice has no compiled form"):
+        nc.compile(model, Twice(), input_shape=(6,))
     with pytest.raises(ValueError, match=r"weight has shape \(4, 1\), a weight for each sample"):
         nc.compile(model, nn.BCELoss(np.ones((4, 1))), input_shape=(6,))
     with pytest.raises(ValueError, match=r"logits have shape .*, expected \(batch, classes\)"):

@@ -231,7 +231,7 @@ def lower(model: Module, loss_fn: Any, input_shapes: tuple[Shape, ...], capacity
         raise ValueError(f"compile: the model has no layer that computes: {model!r}")
     outputs = (len(nodes),)
     if loss_fn is not None:
-        if not isinstance(loss_fn, EngineLoss):
+        if not (isinstance(loss_fn, EngineLoss) and loss_fn._is_described()):
             raise TypeError(
                 f"compile: {type(loss_fn).__name__} has no compiled form: write step.forward(x) and"
                 " step.backward(grad)"

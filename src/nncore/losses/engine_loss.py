@@ -37,6 +37,12 @@ class EngineLoss(LossFunction):
         """The operation for predictions of `shape` and `dtype`, or the error that says why not."""
         raise NotImplementedError(f"{type(self).__name__}: define _operation(shape, dtype)")
 
+    @classmethod
+    def _is_described(cls) -> bool:
+        """Whether its operation is all it does: no subclass put mathematics of its own before it."""
+        own = (cls.__call__, cls.backward, cls._forward, cls._backward)
+        return all(method.__module__.startswith("nncore.") for method in own)
+
     def _compiled(self, shape: Shape, dtype: np.dtype[Any]) -> Operation:
         """The same for a compiled step: batches of up to shape[0] samples."""
         name = type(self).__name__

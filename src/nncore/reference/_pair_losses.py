@@ -9,7 +9,8 @@ from ._arrays import Array, silent
 def huber(x: Array, t: Array, delta: float = 1.0) -> Array:
     """Return z^2 / 2 where z = |x - t| < delta, else delta (z - delta / 2)."""
     z = np.abs(x - t)
-    return np.where(z < delta, z * z / 2, delta * (z - delta / 2))
+    loss: Array = np.where(z < delta, z * z / 2, delta * (z - delta / 2))
+    return loss
 
 
 @silent
@@ -23,7 +24,8 @@ def huber_backward(x: Array, t: Array, delta: float = 1.0) -> Array:
 def smooth_l1(x: Array, t: Array, beta: float = 1.0) -> Array:
     """Return z^2 / (2 beta) where z = |x - t| < beta, else z - beta / 2."""
     z = np.abs(x - t)
-    return np.where(z < beta, z * z / 2 / (beta or 1), z - beta / 2)
+    loss: Array = np.where(z < beta, z * z / 2 / (beta or 1), z - beta / 2)
+    return loss
 
 
 @silent
@@ -91,8 +93,9 @@ def kl_div(x: Array, t: Array, log_target: bool = False) -> Array:
     """Return t (log t - x), 0 where t = 0; of logarithms exp(t) (t - x)."""
     if log_target:
         loss: Array = np.exp(t) * (t - x)
-        return loss
-    return np.where(t == 0, 0, t * np.log(t)) - t * x
+    else:
+        loss = np.where(t == 0, 0, t * np.log(t)) - t * x
+    return loss
 
 
 @silent
