@@ -39,7 +39,7 @@ class EngineLoss(LossFunction):
 
     @classmethod
     def _is_described(cls) -> bool:
-        """Whether its operation is all it does: no subclass put mathematics of its own before it."""
+        """Whether the operation is all it does: no subclass added mathematics of its own."""
         own = (cls.__call__, cls.backward, cls._forward, cls._backward)
         return all(method.__module__.startswith("nncore.") for method in own)
 
