@@ -70,7 +70,8 @@ NN_DEFINE_KERNEL(cross_entropy_backward) {
 NN_DEFINE_KERNEL(nll_forward) {
     const nn_softmax_args *a = args;
     double total = 0;
-    for (int64_t row = begin; row < end; row++) total += label_loss(a, row, (const REAL *)a->x + row * a->classes, 0, 0);
+    for (int64_t row = begin; row < end; row++)
+        total += label_loss(a, row, (const REAL *)a->x + row * a->classes, 0, 0);
     if (a->partial) a->partial[begin / a->rows_a_piece] = total;
 }
 

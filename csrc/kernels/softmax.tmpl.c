@@ -116,7 +116,8 @@ NN_DEFINE_KERNEL(softmax_forward) {
         }
         if (a->logarithms)
             for (int64_t i = 0; i < rows; i++)
-                logarithms_of((REAL *)a->logarithms + (first + i) * classes, x + i * classes, tops[i], sums[i], classes);
+                logarithms_of((REAL *)a->logarithms + (first + i) * classes, x + i * classes, tops[i], sums[i],
+                              classes);
         if (plain)
             for (int64_t i = 0; i < rows; i++) {
                 const int64_t label = a->labels[first + i];

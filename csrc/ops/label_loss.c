@@ -53,7 +53,8 @@ nn_status nn_labels_check(const nn_op *op, const int64_t *labels, nn_error *erro
 }
 
 static double weight_at(const nn_op *op, const void *weight, int64_t label) {
-    return !weight ? 1 : op->dtype == NN_FLOAT32 ? (double)((const float *)weight)[label] : ((const double *)weight)[label];
+    if (!weight) return 1;
+    return op->dtype == NN_FLOAT32 ? (double)((const float *)weight)[label] : ((const double *)weight)[label];
 }
 
 /* What the rows count for in the mean: each as much as its label's weight. */

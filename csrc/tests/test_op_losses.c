@@ -217,8 +217,9 @@ static void check_all(nn_dtype dtype, void *unused) {
     for (int kind = 0; kind < 3; kind++)
         for (int c = 0; c < 8; c++)
             for (int option = 0; option < 8; option++)
-                check_labels(dtype, kinds[kind], c == 4 ? 300 : 5, classes[c], 1 + option % 2, option % 3 == 2 ? NN_NONE : option % 3 == 1 ? NN_SUM : NN_MEAN,
-                             option & 4, kinds[kind] != NN_OP_NLL && option & 1 ? 0.25 : 0, option & 2 ? -100 : 0);
+                check_labels(dtype, kinds[kind], c == 4 ? 300 : 5, classes[c], 1 + option % 2,
+                             option % 3 == 2 ? NN_NONE : option % 3 == 1 ? NN_SUM : NN_MEAN, option & 4,
+                             kinds[kind] != NN_OP_NLL && option & 1 ? 0.25 : 0, option & 2 ? -100 : 0);
     check_refused(dtype, NN_OP_CROSS_ENTROPY);
     check_refused(dtype, NN_OP_NLL);
     for (int c = 0; c < 8; c++) {

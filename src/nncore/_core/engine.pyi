@@ -156,16 +156,21 @@ class LossPlan:
 # updates
 class Update:
     steps: int
+    names: list[str]
     def __init__(
         self,
         kind: str,
         params: Sequence[Array],
         grads: Sequence[Array],
         states: Sequence[Sequence[Array]],
+        names: Sequence[str] | None = None,
     ) -> None: ...
     def configure(self, **hyper: Any) -> None: ...
     def run(self, **hyper: Any) -> None: ...
+    def squares(self) -> float: ...
     def first_nonfinite(self) -> int | None: ...
+
+def run_updates(updates: list[Update], owner: str) -> None: ...
 
 class Plan:
     updates: list[Update]

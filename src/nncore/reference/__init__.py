@@ -84,7 +84,7 @@ from ._more_activations import (
     softsign,
     softsign_backward,
 )
-from ._optimizers import adam_step, sgd_step
+from ._optimizers import adagrad_step, adam_step, lion_step, rmsprop_step, sgd_step
 from ._pair_losses import (
     bce,
     bce_backward,
@@ -103,6 +103,7 @@ from ._pair_losses import (
 )
 
 __all__ = [
+    "adagrad_step",
     "adam_step",
     "add",
     "add_backward",
@@ -151,6 +152,7 @@ __all__ = [
     "linear",
     "linear_backward",
     "linear_backward_per_sample",
+    "lion_step",
     "log",
     "log_backward",
     "log_softmax",
@@ -172,6 +174,7 @@ __all__ = [
     "relu_backward",
     "reshape",
     "reshape_backward",
+    "rmsprop_step",
     "scale",
     "scale_backward",
     "selu",
