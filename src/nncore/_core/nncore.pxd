@@ -53,6 +53,10 @@ cdef extern from "nncore.h" nogil:
         NN_OP_CONCATENATE
         NN_OP_RESHAPE
 
+    ctypedef enum nn_reduction:
+        NN_MEAN
+        NN_NONE
+
     int NN_NEEDS_X
     int NN_NEEDS_Y
     int NN_NEEDS_SAVED
@@ -90,6 +94,9 @@ cdef extern from "nncore.h" nogil:
         int mode
         cbool training
         nn_stream stream
+        nn_reduction reduction
+        cbool ignores
+        int64_t ignore_index
         int64_t y[4]
         int64_t x_count
         int64_t y_count

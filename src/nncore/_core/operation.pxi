@@ -7,7 +7,7 @@ cdef nn_kind _kind_named(str name) except *:
     kind = _kinds.get(name)
     if kind is None:
         raise ValueError(f"the engine has no operation {name!r}")
-    return kind
+    return <nn_kind><int>kind
 
 
 cdef int _set_sizes(int64_t *sizes, tuple shape) except -1:
@@ -54,6 +54,9 @@ cdef int _describe(nn_op *op, object given, int type_number) except -1:
     op.window.adaptive = given.adaptive
     op.mode = given.mode
     op.direct = not nn_winograd_get()
+    op.reduction = <nn_reduction><int>given.reduction
+    op.ignores = given.ignore_index is not None
+    op.ignore_index = given.ignore_index if op.ignores else 0
     op.bias = given.bias is not None
     op.training = given.training
     if given.stream is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nncore import nn
+from nncore.losses import EngineLoss
 from nncore.nn.module import Module, join
 from nncore.nn.operation import Layer, Shape
 from nncore.nn.operation import Operation as Node
@@ -68,10 +69,9 @@ _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
 
 # Element by element, wherever each stands in memory.
 _ANY_ORDER = frozenset(
-    ("relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus")
+    "relu sigmoid tanh leaky_relu elu gelu gelu_tanh silu softplus"
+    " hardtanh hardsigmoid hardswish selu celu mish softsign".split()
 )
-
-_LOSSES: dict[type, str] = {nn.CrossEntropyLoss: "cross_entropy", nn.MSELoss: "mse"}
 
 
 def _described(layer: Module, label: str, shape: Shape) -> Node | None:
@@ -184,15 +184,10 @@ def lower(model: Module, loss_fn: Any, input_shapes: tuple[Shape, ...], capacity
         raise ValueError(f"compile: the model has no layer that computes: {model!r}")
     outputs = (len(nodes),)
     if loss_fn is not None:
-        kind = _LOSSES.get(type(loss_fn))
-        if kind is None:
-            known = ", ".join(sorted(loss.__name__ for loss in _LOSSES))
+        if not (isinstance(loss_fn, EngineLoss) and loss_fn._is_described()):
             raise TypeError(
-                f"compile: {type(loss_fn).__name__} has no compiled form, known are {known}"
+                f"compile: {type(loss_fn).__name__} has no compiled form: write step.forward(x) and"
+                " step.backward(grad)"
             )
-        if kind == "cross_entropy" and len(shape) != 2:
-            raise ValueError(
-                f"{type(loss_fn).__name__}: logits have shape {shape}, expected (batch, classes)"
-            )
-        nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,)))
+        nodes.append(loss_fn._compiled(shape, model.dtype or np.dtype(np.float32)))
     return Graph(nodes, 1, outputs)

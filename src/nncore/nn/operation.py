@@ -22,6 +22,9 @@ from nncore.nn.parameter import Parameter
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 
+# What becomes of the losses of a batch, as the engine numbers it.
+REDUCTIONS = ("mean", "sum", "batchmean", "none")
+
 
 @dataclass
 class Operation:
@@ -48,6 +51,8 @@ class Operation:
     parameter: tuple[float, float] = (0.0, 0.0)  # numbers of the operation, as nncore.h says
     count_include_pad: bool = True
     divisor: int = 0  # 0: the number of cells
+    reduction: int = 0  # of a loss: an index of REDUCTIONS
+    ignore_index: int | None = None  # of a loss of labels
     weight: NDArray[Any] | None = None
     bias: NDArray[Any] | None = None
     weight_grad: NDArray[Any] | None = None  # None: frozen
