@@ -6,6 +6,7 @@ from typing import Any, Self, SupportsIndex, overload
 from nncore.nn.arrays import Array
 from nncore.nn.module import Module, join
 from nncore.nn.summary import Row
+from nncore.nn.tracing import Value
 
 
 class Sequential(Module):
@@ -56,6 +57,16 @@ class Sequential(Module):
             setattr(self, name, layer)
 
     # ---- the mathematics
+
+    _inlined = True
+
+    def forward(self, x: Any, *more: Any) -> Any:
+        """The same as calling the module."""
+        if not isinstance(x, Value):
+            return self(x, *more)
+        for _, layer in self._own(Module):
+            x = layer(x)
+        return x
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         record = []

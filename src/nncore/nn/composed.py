@@ -1,0 +1,246 @@
+"""Modules that compose others, run by hand: forward writes a tape, backward reads it in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from nncore.nn import elementary, structure
+from nncore.nn.arrays import Array
+from nncore.nn.elementary import Elementary
+from nncore.nn.summary import Row
+from nncore.nn.tracing import Shape, Tape, Value
+
+if TYPE_CHECKING:
+    from nncore.nn.module import Module
+
+
+class Done(NamedTuple):
+    """One step of a run: values by number, and what its backward needs."""
+
+    step: Any  # a Module or an Elementary
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    several: bool  # whether it returned a tuple
+    saved: Any
+
+    def key(self) -> tuple[Any, ...]:
+        """Equal for steps that do the same with the same values."""
+        what = self.step.key if isinstance(self.step, Elementary) else self.step
+        return what, self.inputs, self.outputs
+
+    def __str__(self) -> str:
+        what = self.step
+        name = f"'{what.label}'" if isinstance(what, Elementary) else type(what).__name__
+        return f"{name} of {' and '.join(f'value {number}' for number in self.inputs)}"
+
+
+class Run(Tape):
+    """An eager run: each step is computed as soon as it is written down.
+
+    It is the record for backward too, so it keeps no `Value`, which would keep its array.
+    """
+
+    def __init__(self, root: Module, save: bool) -> None:
+        super().__init__(root)
+        self.save = save
+        self.steps: list[Done] = []
+        self.kinds: list[tuple[Shape, np.dtype[Any]]] = []  # of each value
+        self.inputs = self.outputs = ()
+        self.several = False
+        self.version = structure.version()
+
+    def forward(self, inputs: Sequence[Array]) -> Any:
+        """What `forward` of the root returns, as arrays."""
+        batches = [len(x) if x.ndim else -1 for x in inputs]
+        if min(batches) < 0:
+            raise ValueError(f"{self.here}: x is a single number, expected a batch")
+        if len(set(batches)) > 1:
+            raise ValueError(
+                f"{self.here}: inputs of shapes {[x.shape for x in inputs]}, expected as many"
+                " samples in each"
+            )
+        values = tuple(self._new(x) for x in inputs)
+        outputs, self.several = self.run(values)
+        self.inputs = tuple(value.number for value in values)
+        self.outputs = tuple(value.number for value in outputs)
+        self._compare()
+        arrays = tuple(value.array for value in outputs)
+        if self.save:
+            read = {number for done in self.steps for number in done.inputs}
+            for value in outputs:
+                if value.number in read:
+                    value.array.flags.writeable = False  # a later step may have kept it
+        return arrays if self.several else arrays[0]
+
+    def _new(self, array: Array) -> Value:
+        self.kinds.append((array.shape, array.dtype))
+        return self.new(array.shape, array.dtype, array)
+
+    def leaf(self, step: Module | Elementary, inputs: tuple[Value, ...]) -> Any:
+        arrays = [value.array for value in inputs]
+        saved = None
+        try:
+            if self.save:
+                y, saved = step._forward(*arrays)
+            else:
+                y = step._forward_only(*arrays)
+        except Exception as error:
+            if not isinstance(step, Elementary):
+                self.locate(error, step)
+            raise
+        several = isinstance(y, tuple)
+        made = tuple(self._made(each, step) for each in (y if several else (y,)))
+        numbers = tuple(value.number for value in inputs), tuple(value.number for value in made)
+        self.steps.append(Done(step, *numbers, several, saved))
+        return made if several else made[0]
+
+    def _made(self, y: Any, step: Any) -> Value:
+        if not isinstance(y, np.ndarray):
+            raise TypeError(
+                f"{type(step).__name__}: _forward returned a {type(y).__name__} for y, expected an"
+                " array"
+            )
+        return self._new(y)
+
+    # ---- the trace
+
+    def _compare(self) -> None:
+        """Looks whether it went as the first run for samples of these shapes did.
+
+        What the compiled step relies on is that a module does the same every time. A change of
+        anybody's structure, modes among it, begins anew.
+        """
+        if self.version != structure.version():
+            return
+        kept = self.root.__dict__.get("_trace")
+        if kept is None or kept[0] != self.version:
+            kept = self.root.__dict__["_trace"] = (self.version, {})
+        where = tuple((shape[1:], dtype) for shape, dtype in self.kinds[: len(self.inputs)])
+        trace = [done.key() for done in self.steps], self.outputs, self.several
+        # The arrays are held, so that no other gets the identity of one of them.
+        held = [getattr(done.step, "held", None) for done in self.steps]
+        first, _ = kept[1].setdefault(where, (trace, held))
+        if first != trace:
+            self._departed(first[0], trace[0])
+
+    def _departed(self, first: list[Any], trace: list[Any]) -> None:
+        pairs = zip(first, trace, strict=False)
+        common = min(len(first), len(trace))
+        at = next((at for at, (old, new) in enumerate(pairs) if old != new), common)
+        now = f"is {self.steps[at]}" if at < len(trace) else "is missing"
+        raise RuntimeError(
+            f"{self.here}: forward departs from its trace: step {at + 1} {now}, which the first run"
+            " with such inputs was not: it must do the same in each run; what it does may depend on"
+            " modes and attributes of modules, and not on data, random numbers or the batch's size"
+        )
+
+    # ---- backward
+
+    def _needed(self, input_grad: bool) -> list[bool]:
+        """Of each value: whether something asks for its gradient."""
+        needed = [input_grad] * len(self.inputs)
+        for done in self.steps:
+            learns = any(needed[number] for number in done.inputs) or done.step._is_trained()
+            needed += [learns] * len(done.outputs)
+        return needed
+
+    def backward(self, grad: Any, input_grad: bool) -> tuple[Array, ...]:
+        """The gradients of the inputs, if asked for; adds to those of parameters.
+
+        Of a value that several steps read, the gradients are added in the order in which they
+        come, from the last step to the first, as the compiled step does.
+        """
+        needed = self._needed(input_grad)
+        gradients: list[Array | None] = [None] * self.count
+        for number, given in zip(self.outputs, grad if self.several else (grad,), strict=True):
+            gradients[number] = given
+        for step, inputs, outputs, several, saved in reversed(self.steps):
+            known = [number for number in outputs if gradients[number] is not None]
+            if not known or not needed[outputs[0]]:
+                continue
+            dy = tuple(self._whole(gradients, number) for number in outputs)
+            for number in outputs:
+                gradients[number] = None  # room for others
+            if not any(needed[number] for number in inputs):
+                step._backward_last(saved, dy if several else dy[0])
+                continue
+            dx = step._backward(saved, dy if several else dy[0])
+            parts = dx if len(inputs) > 1 else (dx,)
+            if not isinstance(parts, tuple) or len(parts) != len(inputs):
+                raise TypeError(
+                    f"{type(step).__name__}: _backward must return a tuple of {len(inputs)}"
+                    " gradients, one for each input"
+                )
+            for number, part in zip(inputs, parts, strict=True):
+                if needed[number]:
+                    before = gradients[number]
+                    gradients[number] = part if before is None else elementary.total(before, part)
+        return tuple(self._whole(gradients, number) for number in self.inputs if input_grad)
+
+    def _whole(self, gradients: list[Array | None], number: int) -> Array:
+        """The gradient of a value: zeros where nothing read it."""
+        gradient = gradients[number]
+        return np.zeros(*self.kinds[number]) if gradient is None else gradient
+
+
+class Survey(Run):
+    """A run for the table of layers: one row for each layer as it is used."""
+
+    def __init__(self, root: Module, name: str) -> None:
+        super().__init__(root, save=False)
+        self.prefix = name
+        self.rows: list[Row] = []
+
+    def leaf(self, step: Module | Elementary, inputs: tuple[Value, ...]) -> Any:
+        if isinstance(step, Elementary):
+            y = super().leaf(step, inputs)
+            self.rows.append(Row(self.prefix, step.label, y.shape[1:], step, 0))
+            return y
+        name = self.name(step)
+        rows, y = step._rows(f"{self.prefix}.{name}" if self.prefix else name, *(
+            value.array for value in inputs
+        ))
+        self.rows += rows
+        several = isinstance(y, tuple)
+        made = tuple(self._made(each, step) for each in (y if several else (y,)))
+        return made if several else made[0]
+
+    def _compare(self) -> None:
+        pass
+
+
+def forward(module: Module, inputs: tuple[Array, ...]) -> tuple[Any, Run]:
+    """Output and record of a composed module."""
+    run = Run(module, save=True)
+    return run.forward(inputs), run
+
+
+def forward_only(module: Module, inputs: tuple[Array, ...]) -> Any:
+    return Run(module, save=False).forward(inputs)
+
+
+def backward(run: Run, grad: Any) -> Any:
+    """The gradient of the input, or a tuple of those of several."""
+    gradients = run.backward(grad, True)
+    return gradients if len(gradients) > 1 else gradients[0]
+
+
+def backward_last(run: Run, grad: Any) -> None:
+    """Adds to the gradients of parameters alone."""
+    run.backward(grad, False)
+
+
+def rows(module: Module, name: str, inputs: tuple[Array, ...]) -> tuple[list[Row], Any]:
+    """The rows of the table, and the output."""
+    survey = Survey(module, name)
+    y = survey.forward(inputs)
+    return survey.rows, y
+
+
+def is_composed(kind: type) -> bool:
+    """Whether the class itself or the nearest of its bases defines `forward` and no `_forward`."""
+    owner = next(each for each in kind.__mro__ if {"forward", "_forward"} & vars(each).keys())
+    return "_forward" not in vars(owner)
