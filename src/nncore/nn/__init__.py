@@ -2,7 +2,8 @@
 
 from nncore.nn import init
 from nncore.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
-from nncore.nn.container import Sequential
+from nncore.nn.branches import Concat, Residual
+from nncore.nn.container import ModuleDict, ModuleList, Sequential
 from nncore.nn.conv import Conv2d
 from nncore.nn.flatten import Flatten
 from nncore.nn.linear import Linear
@@ -17,6 +18,7 @@ __all__ = [
     "ELU",
     "GELU",
     "AvgPool2d",
+    "Concat",
     "Conv2d",
     "CrossEntropyLoss",
     "Flatten",
@@ -26,8 +28,11 @@ __all__ = [
     "MSELoss",
     "MaxPool2d",
     "Module",
+    "ModuleDict",
+    "ModuleList",
     "Parameter",
     "ReLU",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",
