@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nncore import nn
-from nncore.nn.module import Module, join
+from nncore.compiler.lowering import Graph, lowered
+from nncore.nn.module import Module
 from nncore.nn.operation import Layer, Pair, Shape
 from nncore.nn.operation import Operation as Node
 
@@ -178,16 +179,9 @@ def _described(layer: Module, label: str, shape: Shape) -> Node | None:
     return rule(layer, label, shape)
 
 
-def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
-    """The layers of a chain in order, with their qualified names."""
-    if isinstance(module, nn.Sequential):
-        for key, child in module._own(Module):  # a shared layer as often as it stands there
-            yield from leaves(child, join(name, key))
-    else:
-        yield name, module
-
-
-def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> list[Node]:
+def lower(
+    model: Module, loss_fn: Any, input_shapes: Sequence[Shape], capacity: int, dtype: np.dtype[Any]
+) -> Graph:
     """The operations of a model and its loss, for batches of up to `capacity` samples.
 
     Raises
@@ -197,17 +191,17 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
     ValueError
         Shapes that do not fit, as the layer itself would say it.
     """
-    nodes: list[Node] = []
-    shape: Shape = (capacity, *input_shape)
-    for name, layer in leaves(model):
-        label = f"{type(layer).__name__} ({name})" if name else type(layer).__name__
-        node = _described(layer, label, shape)
-        if node is not None:
-            nodes.append(node)
-            shape = node.y_shape
-    if not nodes:
+    graph = lowered(model, dtype, _described, [(capacity, *shape) for shape in input_shapes])
+    if not graph.nodes:
         raise ValueError(f"compile: the model has no layer that computes: {model!r}")
     if loss_fn is not None:
+        if graph.several:
+            raise TypeError(
+                f"compile: {type(model).__name__} returns several outputs and"
+                f" {type(loss_fn).__name__} takes one: compile it without loss_fn, and train by"
+                " step.forward and step.backward"
+            )
+        shape = graph.shape(graph.outputs[0])
         kind = _LOSSES.get(type(loss_fn))
         if kind is None:
             known = ", ".join(sorted(loss.__name__ for loss in _LOSSES))
@@ -218,5 +212,6 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
             raise ValueError(
                 f"{type(loss_fn).__name__}: logits have shape {shape}, expected (batch, classes)"
             )
-        nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,)))
-    return nodes
+        graph.nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,)))
+        graph.reads.append((graph.outputs[0],))
+    return graph

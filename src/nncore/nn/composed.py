@@ -212,35 +212,72 @@ class Survey(Run):
         pass
 
 
-def forward(module: Module, inputs: tuple[Array, ...]) -> tuple[Any, Run]:
-    """Output and record of a composed module."""
-    run = Run(module, save=True)
-    return run.forward(inputs), run
+# ---- what a composed class has for its mathematics
 
 
-def forward_only(module: Module, inputs: tuple[Array, ...]) -> Any:
-    return Run(module, save=False).forward(inputs)
+def _forward(self: Module, *x: Array) -> tuple[Any, Run]:
+    run = Run(self, save=True)
+    return run.forward(x), run
 
 
-def backward(run: Run, grad: Any) -> Any:
-    """The gradient of the input, or a tuple of those of several."""
-    gradients = run.backward(grad, True)
+def _forward_only(self: Module, *x: Array) -> Any:
+    return Run(self, save=False).forward(x)
+
+
+def _backward(self: Module, saved: Run, grad: Any) -> Any:
+    gradients = saved.backward(grad, True)
     return gradients if len(gradients) > 1 else gradients[0]
 
 
-def backward_last(run: Run, grad: Any) -> None:
-    """Adds to the gradients of parameters alone."""
-    run.backward(grad, False)
+def _backward_last(self: Module, saved: Run, grad: Any) -> None:
+    saved.backward(grad, False)
 
 
-def rows(module: Module, name: str, inputs: tuple[Array, ...]) -> tuple[list[Row], Any]:
-    """The rows of the table, and the output."""
-    survey = Survey(module, name)
-    y = survey.forward(inputs)
+def _rows(self: Module, name: str, *x: Array) -> tuple[list[Row], Any]:
+    survey = Survey(self, name)
+    y = survey.forward(x)
     return survey.rows, y
 
 
-def is_composed(kind: type) -> bool:
-    """Whether the class itself or the nearest of its bases defines `forward` and no `_forward`."""
-    owner = next(each for each in kind.__mro__ if {"forward", "_forward"} & vars(each).keys())
-    return "_forward" not in vars(owner)
+def settle(kind: Any) -> None:
+    """Find out how a new class of modules computes.
+
+    It is composed if the first of it and its bases that defines `forward` or `_forward` defines
+    `forward` alone.
+    """
+    bases = kind.__mro__
+    owner = next(each for each in bases if {"forward", "_forward"} & vars(each).keys())
+    if owner is not kind and "_inlined" in vars(owner):
+        return  # as its base
+    kind._composed = "_forward" not in vars(owner)
+    kind._inlined = kind._composed or vars(kind).get("_inlined", False)
+    if kind._composed:
+        for method in (_forward, _forward_only, _backward, _backward_last, _rows):
+            setattr(kind, method.__name__, method)
+
+
+class Inherited:
+    """A layer as the class computes it of which it is, with another `forward`, a subclass."""
+
+    def __init__(self, module: Any, kind: Any) -> None:
+        self.module, self.kind = module, kind
+        for name in ("_forward", "_forward_only", "_backward", "_backward_last", "_rows"):
+            setattr(self, name, getattr(kind, name).__get__(module))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Inherited):
+            return NotImplemented
+        return self.module is other.module and self.kind is other.kind
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _is_trained(self) -> bool:
+        return any(parameter.requires_grad for parameter in self.module.parameters())
+
+
+def inherited(module: Module) -> Any:
+    """What ``super().forward(x)`` is in the `forward` of a module."""
+    if not module._composed:
+        return module
+    kind: Any = next(each for each in type(module).__mro__ if not getattr(each, "_composed", True))
+    return Inherited(module, kind)

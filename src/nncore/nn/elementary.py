@@ -30,7 +30,7 @@ _SIGNS = {"add": "+", "subtract": "-", "multiply": "*"}
 class Elementary:
     """One step of `forward` that is no layer; behaves to a tape as a layer does."""
 
-    __slots__ = ("axes", "held", "kind", "label", "numbers", "shape")
+    __slots__ = ("held", "kind", "label", "numbers", "shape", "sizes", "window")
 
     def __init__(
         self,
@@ -38,20 +38,21 @@ class Elementary:
         label: str,
         *,
         shape: Shape | None = None,
-        axes: Shape = (),
         numbers: tuple[float, float] = (0.0, 0.0),
+        window: tuple[int, int] = (1, 1),
         held: Parameter | Array | None = None,
+        sizes: Shape = (),
     ) -> None:
         self.kind, self.label = kind, label
         self.shape = shape  # of one sample of y; None: that of x
-        self.axes = axes
         self.numbers = numbers
-        self.held = held  # what it reads beside values
+        self.window = window  # of a mean
+        self.held, self.sizes = held, sizes  # what it reads beside values, with axes as x has
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal for steps that do the same."""
-        return self.kind, self.shape, self.axes, self.numbers, id(self.held)
+        return self.kind, self.shape, self.numbers, self.window, id(self.held)
 
     def parameters(self) -> Iterator[Parameter]:
         """The parameter that it reads."""
@@ -67,13 +68,22 @@ class Elementary:
         x_shape = shapes[0]
         y_shape = x_shape if self.shape is None else (x_shape[0], *self.shape)
         operation = Operation(
-            self.label, self.kind, x_shape, y_shape, tuple(shapes[1:]), parameter=self.numbers
+            self.label,
+            self.kind,
+            x_shape,
+            y_shape,
+            tuple(shapes[1:]),
+            kernel_size=self.window,
+            stride=self.window,
+            parameter=self.numbers,
         )
-        operation.axes = self.axes
         if isinstance(self.held, Parameter):
-            operation.hold(self.held.shape, self.held, None)
+            operation.weight = self.held.data.reshape(self.sizes)
+            if self.held.target is not None:
+                operation.weight_grad = self.held.target.reshape(self.sizes)
+            operation.parameters.append(self.held)
         elif self.held is not None:
-            operation.weight = np.require(self.held, dtype, "CA")
+            operation.weight = np.require(self.held, dtype, "CA").reshape(self.sizes)
         return operation
 
     def _forward(self, *x: Array) -> tuple[Array, Any]:
@@ -162,7 +172,7 @@ def _with_array(kind: str, x: Value, other: Parameter | Array) -> Value:
             f"{x.tape.here}: x {_SIGNS[kind]} {name} of shape {other.shape}: it does not spread"
             f" over x of shape {x.shape}, the same for each sample"
         )
-    return _step(x, Elementary(kind, f"{_SIGNS[kind]} {name}", held=other))
+    return _step(x, Elementary(kind, f"{_SIGNS[kind]} {name}", held=other, sizes=sizes))
 
 
 def _broadcast(left: Shape, right: Shape) -> Shape | None:
@@ -244,25 +254,50 @@ def mean(x: Value, dim: Any, keepdim: bool, **numpy: Any) -> Value:
         raise ValueError(f"{x.tape.here}: x.mean needs different axes, got {dim}")
     if math.prod(x.shape[axis] for axis in axes) == 0:
         raise ValueError(f"{x.tape.here}: x.mean over no numbers, x has shape {x.shape}")
-    shape = tuple(
-        1 if axis in axes else size
-        for axis, size in enumerate(x.shape)
-        if keepdim or axis not in axes
-    )
-    return _step(x, Elementary("mean", "mean", shape=shape[1:], axes=tuple(axes)))
+    if x.ndim == 4 and axes[0] >= 2:
+        x = _pooled(x, tuple(x.shape[axis] if axis in axes else 1 for axis in (2, 3)))
+    else:
+        for start, end in reversed(_runs(axes)):
+            sizes = x.shape[1:start], x.shape[start:end], x.shape[end:]
+            outer, inner, rest = map(math.prod, sizes)
+            x = _pooled(_shaped(x, (outer, inner, rest)), (inner, 1))
+            x = _shaped(x, (*sizes[0], *[1] * (end - start), *sizes[2]))
+    return x if keepdim else _shaped(x, tuple(size for at, size in enumerate(x.shape) if at not in axes)[1:])
+
+
+def _pooled(x: Value, window: tuple[int, int]) -> Value:
+    """The means of images in windows that do not overlap: an average pooling."""
+    shape = x.shape[1], x.shape[2] // window[0], x.shape[3] // window[1]
+    return _step(x, Elementary("avgpool2d", "mean", shape=shape, window=window))
+
+
+def _shaped(x: Value, shape: Shape) -> Value:
+    """Reshaped to samples of `shape`, where they are not."""
+    return x if x.shape[1:] == shape else _step(x, Elementary("reshape", "reshape", shape=shape))
+
+
+def _runs(axes: Sequence[int]) -> list[tuple[int, int]]:
+    """Ascending numbers as ranges (first, one past the last)."""
+    runs: list[tuple[int, int]] = []
+    for axis in axes:
+        if runs and runs[-1][1] == axis:
+            runs[-1] = runs[-1][0], axis + 1
+        else:
+            runs.append((axis, axis + 1))
+    return runs
 
 
 def concatenate(values: Sequence[Any], axis: int = 1) -> Any:
-    """Values one after the other along an axis that is not the batch, as by default the channels.
+    """Values one after the other along axis 1, the channels of images or the features of rows.
 
     For the `forward` of a composed module; arrays are given to ``np.concatenate``.
 
     Parameters
     ----------
     values : sequence
-        Of equal shapes but for `axis`.
+        Of equal shapes but for axis 1.
     axis : int
-        The axis along which they follow each other; negative ones count from the end.
+        1.
 
     Raises
     ------
@@ -277,18 +312,18 @@ def concatenate(values: Sequence[Any], axis: int = 1) -> Any:
     for each in values:
         if not _is_value(each):
             raise TypeError(f"{here}: expected values alone, got {type(each).__name__}")
-    at = _axis(first, "concatenate", axis)
+    if _axis(first, "concatenate", axis) != 1:
+        raise ValueError(f"{here}: axis {axis}, only along axis 1, the channels or features")
     for each in values:
-        if each.shape[:at] != first.shape[:at] or each.shape[at + 1 :] != first.shape[at + 1 :]:
+        if each.shape[2:] != first.shape[2:] or each.ndim != first.ndim:
             raise ValueError(
-                f"{here}: shapes {[each.shape for each in values]} differ outside of axis {at}"
+                f"{here}: shapes {[each.shape for each in values]} differ outside of axis 1"
             )
     # As many at a time as the engine takes.
     while len(values) > 1:
         some, values = values[:_MOST], values[_MOST:]
-        joined = sum(each.shape[at] for each in some)
-        shape = (*first.shape[1:at], joined, *first.shape[at + 1 :])
-        step = Elementary("concatenate", "concatenate", shape=shape, axes=(at,))
+        shape = (sum(each.shape[1] for each in some), *first.shape[2:])
+        step = Elementary("concatenate", "concatenate", shape=shape)
         values.insert(0, _step(some[0], step, *some[1:]))
     return values[0]
 

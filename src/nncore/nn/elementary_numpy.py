@@ -33,10 +33,10 @@ def operation_forward(op: Operation, x: Array, *more: Array, save: bool = True) 
             y = x.dtype.type(op.parameter[0]) * x + x.dtype.type(op.parameter[1])
         case "reshape":
             y = x.reshape(op.y_shape)
-        case "mean":
-            y = x.mean(op.axes).reshape(op.y_shape)
+        case "avgpool2d":
+            y = x.mean(tuple(a for a in (2, 3) if op.y_shape[a] == 1)).reshape(op.y_shape)
         case "concatenate":
-            y = np.concatenate([x, *more], op.axes[0])
+            y = np.concatenate([x, *more], 1)
     return y, kept
 
 
@@ -53,13 +53,12 @@ def operation_backward(op: Operation, kept: Any, grad: Array, *, input_grad: boo
             return x.dtype.type(op.parameter[0]) * grad, ()
         case "reshape":
             return grad.reshape(x.shape), ()
-        case "mean":
+        case "avgpool2d":
             n = x.size // max(grad.size, 1)
-            kept_shape = tuple(1 if a in op.axes else s for a, s in enumerate(x.shape))
-            return np.broadcast_to(grad.reshape(kept_shape) / x.dtype.type(n), x.shape), ()
+            return np.broadcast_to(grad / x.dtype.type(n), x.shape), ()
         case "concatenate":
-            at = np.cumsum([each.shape[op.axes[0]] for each in inputs])[:-1]
-            first, *rest = np.split(grad, at, op.axes[0])
+            at = np.cumsum([each.shape[1] for each in inputs])[:-1]
+            first, *rest = np.split(grad, at, 1)
             return first, tuple(rest)
     if op.weight is not None:
         if op.weight_grad is not None:

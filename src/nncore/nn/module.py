@@ -65,43 +65,30 @@ class Module(Hookable):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        cls._composed = composed.is_composed(cls)
-        if cls._composed or "_forward" in vars(cls):
-            cls._inlined = cls._composed or vars(cls).get("_inlined", False)
+        composed.settle(cls)
 
-    # ---- the mathematics, defined by each layer. Of several inputs: _forward(x1, x2, ...) and a
-    # tuple of dx; of several outputs: tuples of y and of grad.
+    # ---- the mathematics, defined by each layer. With several inputs: _forward(x1, x2, ...) and
+    # a tuple of dx; with several outputs: tuples of y and of grad.
 
-    def _forward(self, *x: Any, **_: Any) -> tuple[Any, Any]:
+    def _forward(self, x: Array) -> tuple[Array, Any]:
         """y, and what `_backward` needs."""
-        if self._composed:
-            return composed.forward(self, x)
         raise NotImplementedError(
             f"{type(self).__name__}: define _forward(x) -> (y, saved)"
             " and _backward(saved, grad) -> dx, or forward(x) that composes other modules"
         )
 
-    def _backward(self, saved: Any, grad: Any) -> Any:
+    def _backward(self, saved: Any, grad: Array) -> Array:
         """dx; adds the gradients of the parameters to theirs."""
-        if self._composed:
-            return composed.backward(saved, grad)
         raise NotImplementedError(f"{type(self).__name__}: define _backward(saved, grad) -> dx")
 
-    def _forward_only(self, *x: Any, **_: Any) -> Any:
+    def _forward_only(self, *x: Array) -> Array:
         """y alone, where no backward follows: a layer that can save work by that overrides it."""
-        return composed.forward_only(self, x) if self._composed else self._forward(*x)[0]
+        return self._forward(*x)[0]
 
-    def _backward_last(self, saved: Any, grad: Any) -> None:
+    def _backward_last(self, saved: Any, grad: Array) -> None:
         """The gradients of the parameters alone: a layer that can do without dx overrides it."""
-        if not self._is_trained():
-            return
-        if self._composed:
-            composed.backward_last(saved, grad)
-        else:
+        if self._is_trained():
             self._backward(saved, grad)
-
-    def _is_inlined(self) -> bool:
-        return self._inlined and "_hooks" not in self.__dict__
 
     def _reset(self, seed: int, name: str) -> None:
         """Initialise the own parameters from the streams of `seed` and the module's `name`."""
@@ -127,8 +114,8 @@ class Module(Hookable):
 
     def forward(self, x: Any, *more: Any) -> Any:
         """The same as calling the module."""
-        if isinstance(x, Value):  # from the `forward` of a subclass
-            return x.tape.leaf(self, (x, *more))
+        if isinstance(x, Value):  # super().forward(x), from the `forward` of a subclass
+            return x.tape.leaf(composed.inherited(self), (x, *more))
         return self(x, *more)
 
     @overload
@@ -369,8 +356,6 @@ class Module(Hookable):
 
     def _rows(self, name: str, *inputs: Any) -> tuple[list[Row], Any]:
         """The rows of `summary` and the output, for an empty batch."""
-        if self._composed:
-            return composed.rows(self, name, inputs)
         (x, *_), y = inputs, self._forward_only(*inputs)
         work = self._multiply_adds(x.shape[1:], y.shape[1:])
         return [Row(name, type(self).__name__, y.shape[1:], self, work)], y

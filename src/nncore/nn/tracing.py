@@ -180,9 +180,10 @@ class Tape:
                     f"{self.here}: {type(module).__name__} is called with {_described(each)} as"
                     f" input {at + 1}, expected a value of this very run of forward"
                 )
-        if not module._is_inlined():
-            return self.leaf(module, inputs)
-        return self._inline(module, inputs)
+        # A module with hooks is one step, so that they see what goes in and what comes out.
+        if module._inlined and "_hooks" not in module.__dict__:
+            return self._inline(module, inputs)
+        return self.leaf(module, inputs)
 
     def _inline(self, module: Module, inputs: tuple[Value, ...]) -> Any:
         outside, self.here = self.here, type(module).__name__

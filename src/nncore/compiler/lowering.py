@@ -1,0 +1,144 @@
+"""The tape of a compiled step: `forward` is run with values that have shapes and no numbers, and
+each step becomes a node of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nncore.nn import structure
+from nncore.nn.elementary import Elementary
+from nncore.nn.module import Module
+from nncore.nn.operation import Operation as Node
+from nncore.nn.operation import Shape
+from nncore.nn.tracing import Tape, Value
+
+# The operation of a layer for inputs of these shapes; None where it changes nothing.
+Rule = Callable[[Module, str, Shape], Node | None]
+
+
+@dataclass
+class Graph:
+    """Nodes in an order in which they can be run.
+
+    Values are numbered: first the sources, then the outputs of the nodes in order.
+    """
+
+    nodes: list[Node]
+    reads: list[tuple[int, ...]]  # of each node: the values that are its inputs
+    sources: int
+    outputs: list[int]  # values, each once and none of them a source
+    several: bool  # whether the model returns a tuple
+
+    def shape(self, value: int) -> Shape:
+        """The shape of a node's output."""
+        return self.nodes[value - self.sources].y_shape
+
+    def key(self) -> list[Any]:
+        """Equal for graphs that compute the same, whatever the size of the batch."""
+        nodes = [
+            (
+                node.kind,
+                node.x_shape[1:],
+                node.y_shape[1:],
+                node.parameter,
+                id(node.weight),
+                id(node.bias),
+            )
+            for node in self.nodes
+        ]
+        return [nodes, self.reads, self.outputs, self.several]
+
+
+class Lowering(Tape):
+    """Writes each step down as a node; `rule` says which one a layer is."""
+
+    def __init__(self, root: Module, dtype: np.dtype[Any], rule: Rule) -> None:
+        super().__init__(root)
+        self.dtype, self.rule = dtype, rule
+        self.shapes: list[Shape] = []  # of each value
+        # Label, node and inputs of each step; no node where it changes nothing.
+        self.steps: list[tuple[str, Node | None, tuple[int, ...]]] = []
+
+    def leaf(self, step: Module | Elementary, inputs: tuple[Value, ...]) -> Value:
+        node: Node | None
+        if isinstance(step, Elementary):
+            label = f"{self.here} {step.label}"
+            node = step._operation([value.shape for value in inputs], self.dtype)
+            node.label = label
+        else:
+            name, kind = self.name(step), type(step).__name__
+            label = f"{kind} ({name})" if name else kind
+            if "_hooks" in step.__dict__:
+                raise TypeError(
+                    f"compile: {label} has hooks, which run by hand alone: remove them, or run the"
+                    " model eagerly"
+                )
+            if len(inputs) > 1:
+                raise TypeError(
+                    f"compile: {label} has no compiled form for {len(inputs)} inputs: run the model"
+                    " eagerly"
+                )
+            node = self.rule(step, label, inputs[0].shape)
+        self.steps.append((label, node, tuple(value.number for value in inputs)))
+        return self._new(inputs[0].shape if node is None else node.y_shape)
+
+    def _new(self, shape: Shape) -> Value:
+        self.shapes.append(shape)
+        return self.new(shape, self.dtype)
+
+    def graph(self, shapes: Sequence[Shape]) -> Graph:
+        """The whole graph, for inputs of these shapes."""
+        sources = tuple(self._new(shape) for shape in shapes)
+        outputs, several = self.run(sources)
+        ends = [value.number for value in outputs]
+        readers = [0] * self.count
+        for number in (*ends, *(each for _, _, inputs in self.steps for each in inputs)):
+            readers[number] += 1
+        nodes: list[Node] = []
+        reads: list[tuple[int, ...]] = []
+        places = list(range(len(sources)))  # of each value: its number in the graph
+        for label, node, inputs in self.steps:
+            if node is None:
+                # Left out, unless gradients would then be added in another order than by hand.
+                before = places[inputs[0]]
+                ends_at_source = before < len(sources) and len(places) in ends
+                if readers[inputs[0]] == 1 and not ends_at_source:
+                    places.append(before)
+                    continue
+                shape = self.shapes[inputs[0]]
+                node = Node(label, "reshape", shape, shape)
+            places.append(len(sources) + len(nodes))
+            nodes.append(node)
+            reads.append(tuple(places[each] for each in inputs))
+        return Graph(nodes, reads, len(sources), [places[number] for number in ends], several)
+
+
+def lowered(root: Module, dtype: np.dtype[Any], rule: Rule, shapes: Sequence[Shape]) -> Graph:
+    """The graph of a model for batches of up to `shapes[0][0]` samples.
+
+    Raises
+    ------
+    RuntimeError
+        `forward` does not do the same for another size of batch, or at another time, or it makes
+        or changes modules.
+    """
+    before = structure.version()
+    graph = Lowering(root, dtype, rule).graph(shapes)
+    if any(module._composed for module in root.modules()):
+        larger = [(shape[0] + 1, *shape[1:]) for shape in shapes]
+        again = Lowering(root, dtype, rule).graph(larger)
+        what = ""
+        if structure.version() != before:
+            what = "makes or changes modules or their attributes"
+        elif again.key() != graph.key():
+            what = "does not do the same twice, or not for batches of another size"
+        if what:
+            raise RuntimeError(
+                f"compile: forward of {type(root).__name__} {what}: what it does may depend on"
+                " modes and attributes of modules, and on nothing that changes from run to run"
+            )
+    return graph
