@@ -164,6 +164,7 @@ COMPOSED = {
 
 def build(name, dtype=np.float32):
     model = COMPOSED[name][0](NNCORE).astype(dtype)
+    model.reset_parameters(1)
     values = np.random.default_rng(5)
     for parameter in model.parameters():
         parameter.data[...] += values.uniform(-0.2, 0.2, parameter.shape)

@@ -180,9 +180,11 @@ def _described(layer: Module, label: str, shape: Shape) -> Node | None:
 
 
 def lower(
-    model: Module, loss_fn: Any, input_shapes: Sequence[Shape], capacity: int, dtype: np.dtype[Any]
+    model: Module, loss_fn: Any, input_shapes: Sequence[Shape], capacity: int
 ) -> Graph:
     """The operations of a model and its loss, for batches of up to `capacity` samples.
+
+    `input_shapes` are those of one sample, of each of the model's inputs.
 
     Raises
     ------
@@ -191,6 +193,7 @@ def lower(
     ValueError
         Shapes that do not fit, as the layer itself would say it.
     """
+    dtype: np.dtype[Any] = model.dtype or np.dtype(np.float32)
     graph = lowered(model, dtype, _described, [(capacity, *shape) for shape in input_shapes])
     if not graph.nodes:
         raise ValueError(f"compile: the model has no layer that computes: {model!r}")
@@ -201,7 +204,7 @@ def lower(
                 f" {type(loss_fn).__name__} takes one: compile it without loss_fn, and train by"
                 " step.forward and step.backward"
             )
-        shape = graph.shape(graph.outputs[0])
+        (shape,) = graph.output_shapes
         kind = _LOSSES.get(type(loss_fn))
         if kind is None:
             known = ", ".join(sorted(loss.__name__ for loss in _LOSSES))
@@ -212,6 +215,7 @@ def lower(
             raise ValueError(
                 f"{type(loss_fn).__name__}: logits have shape {shape}, expected (batch, classes)"
             )
-        graph.nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,)))
-        graph.reads.append((graph.outputs[0],))
+        graph.nodes.append(
+            Node(type(loss_fn).__name__, kind, shape, (1,), inputs=graph.outputs)
+        )
     return graph

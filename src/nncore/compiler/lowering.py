@@ -22,35 +22,36 @@ Rule = Callable[[Module, str, Shape], Node | None]
 
 @dataclass
 class Graph:
-    """Nodes in an order in which they can be run.
+    """Operations in order of execution; a loss is the last.
 
-    Values are numbered: first the sources, then the outputs of the nodes in order.
+    Values are numbered: first the `sources`, the arrays of a batch, then the nodes' outputs.
     """
 
     nodes: list[Node]
-    reads: list[tuple[int, ...]]  # of each node: the values that are its inputs
     sources: int
-    outputs: list[int]  # values, each once and none of them a source
-    several: bool  # whether the model returns a tuple
+    outputs: tuple[int, ...]  # values; with a loss the one that it reads
+    several: bool = False  # whether the model returns a tuple
 
-    def shape(self, value: int) -> Shape:
-        """The shape of a node's output."""
-        return self.nodes[value - self.sources].y_shape
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the outputs, at the capacity."""
+        return tuple(self.nodes[value - self.sources].y_shape for value in self.outputs)
 
     def key(self) -> list[Any]:
         """Equal for graphs that compute the same, whatever the size of the batch."""
         nodes = [
             (
                 node.kind,
+                node.inputs,
                 node.x_shape[1:],
                 node.y_shape[1:],
                 node.parameter,
-                id(node.weight),
+                id(node.weight if node.weight is None else node.weight.base),
                 id(node.bias),
             )
             for node in self.nodes
         ]
-        return [nodes, self.reads, self.outputs, self.several]
+        return [nodes, self.outputs, self.several]
 
 
 class Lowering(Tape):
@@ -99,7 +100,6 @@ class Lowering(Tape):
         for number in (*ends, *(each for _, _, inputs in self.steps for each in inputs)):
             readers[number] += 1
         nodes: list[Node] = []
-        reads: list[tuple[int, ...]] = []
         places = list(range(len(sources)))  # of each value: its number in the graph
         for label, node, inputs in self.steps:
             if node is None:
@@ -111,10 +111,10 @@ class Lowering(Tape):
                     continue
                 shape = self.shapes[inputs[0]]
                 node = Node(label, "reshape", shape, shape)
+            node.inputs = tuple(places[each] for each in inputs)
             places.append(len(sources) + len(nodes))
             nodes.append(node)
-            reads.append(tuple(places[each] for each in inputs))
-        return Graph(nodes, reads, len(sources), [places[number] for number in ends], several)
+        return Graph(nodes, len(sources), tuple(places[number] for number in ends), several)
 
 
 def lowered(root: Module, dtype: np.dtype[Any], rule: Rule, shapes: Sequence[Shape]) -> Graph:
