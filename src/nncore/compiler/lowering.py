@@ -4,7 +4,7 @@ each step becomes a node of a graph."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class Graph:
     sources: int
     outputs: tuple[int, ...]  # values; with a loss the one that it reads
     several: bool = False  # whether the model returns a tuple
+    constants: list[Any] = field(default_factory=list)  # arrays in the arithmetic of `forward`
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
@@ -46,12 +47,11 @@ class Graph:
                 node.x_shape[1:],
                 node.y_shape[1:],
                 node.parameter,
-                id(node.weight if node.weight is None else node.weight.base),
-                id(node.bias),
+                [id(parameter) for parameter in node.parameters],
             )
             for node in self.nodes
         ]
-        return [nodes, self.outputs, self.several]
+        return [nodes, self.outputs, self.several, [id(array) for array in self.constants]]
 
 
 class Lowering(Tape):
@@ -61,6 +61,7 @@ class Lowering(Tape):
         super().__init__(root)
         self.dtype, self.rule = dtype, rule
         self.shapes: list[Shape] = []  # of each value
+        self.constants: list[Any] = []
         # Label, node and inputs of each step; no node where it changes nothing.
         self.steps: list[tuple[str, Node | None, tuple[int, ...]]] = []
 
@@ -68,6 +69,7 @@ class Lowering(Tape):
         node: Node | None
         if isinstance(step, Elementary):
             label = f"{self.here} {step.label}"
+            self.constants.append(step.held)
             node = step._operation([value.shape for value in inputs], self.dtype)
             node.label = label
         else:
@@ -114,7 +116,8 @@ class Lowering(Tape):
             node.inputs = tuple(places[each] for each in inputs)
             places.append(len(sources) + len(nodes))
             nodes.append(node)
-        return Graph(nodes, len(sources), tuple(places[number] for number in ends), several)
+        outputs_at = tuple(places[number] for number in ends)
+        return Graph(nodes, len(sources), outputs_at, several, self.constants)
 
 
 def lowered(root: Module, dtype: np.dtype[Any], rule: Rule, shapes: Sequence[Shape]) -> Graph:
