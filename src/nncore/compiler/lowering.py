@@ -73,13 +73,7 @@ class Lowering(Tape):
             node = step._operation([value.shape for value in inputs], self.dtype)
             node.label = label
         else:
-            name, kind = self.name(step), type(step).__name__
-            label = f"{kind} ({name})" if name else kind
-            if "_hooks" in step.__dict__:
-                raise TypeError(
-                    f"compile: {label} has hooks, which run by hand alone: remove them, or run the"
-                    " model eagerly"
-                )
+            label = self._label(step)
             if len(inputs) > 1:
                 raise TypeError(
                     f"compile: {label} has no compiled form for {len(inputs)} inputs: run the model"
@@ -89,12 +83,22 @@ class Lowering(Tape):
         self.steps.append((label, node, tuple(value.number for value in inputs)))
         return self._new(inputs[0].shape if node is None else node.y_shape)
 
+    def _label(self, module: Module) -> str:
+        name, kind = self.name(module), type(module).__name__
+        return f"{kind} ({name})" if name else kind
+
     def _new(self, shape: Shape) -> Value:
         self.shapes.append(shape)
         return self.new(shape, self.dtype)
 
     def graph(self, shapes: Sequence[Shape]) -> Graph:
         """The whole graph, for inputs of these shapes."""
+        for module in self.root.modules():
+            if "_hooks" in module.__dict__:
+                raise TypeError(
+                    f"compile: {self._label(module)} has hooks, which run by hand alone: remove"
+                    " them, or run the model eagerly"
+                )
         sources = tuple(self._new(shape) for shape in shapes)
         outputs, several = self.run(sources)
         ends = [value.number for value in outputs]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nncore.nn import elementary_numpy as engine
+from nncore._core import engine
 from nncore.nn.arguments import index
 from nncore.nn.arrays import Array
 from nncore.nn.parameter import Parameter
