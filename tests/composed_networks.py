@@ -54,7 +54,9 @@ def branching(lib):
         def __init__(self):
             super().__init__()
             self.one = lib.nn.Conv2d(3, 2, 1)
-            self.three = lib.nn.Sequential(lib.nn.Conv2d(3, 2, 1), lib.nn.Conv2d(2, 4, 3, padding=1))
+            self.three = lib.nn.Sequential(
+                lib.nn.Conv2d(3, 2, 1), lib.nn.Conv2d(2, 4, 3, padding=1)
+            )
             self.pool = lib.nn.AvgPool2d(3, 1, 1)
             self.act = lib.nn.GELU()
 

@@ -70,7 +70,9 @@ def test_within_composed_modules(name, rng):
         module.register_forward_hook(lambda m, x, y: calls.append((m, len(x))))
         module.register_full_backward_hook(lambda m, dx, dy: calls.append(m))
     y = model(*x)
-    for a, b in zip(y if name == "two" else (y,), plain if name == "two" else (plain,), strict=True):
+    for a, b in zip(
+        y if name == "two" else (y,), plain if name == "two" else (plain,), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
     assert calls[-1] == (model, len(x))
     calls.clear()

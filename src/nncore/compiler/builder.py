@@ -179,9 +179,7 @@ def _described(layer: Module, label: str, shape: Shape) -> Node | None:
     return rule(layer, label, shape)
 
 
-def lower(
-    model: Module, loss_fn: Any, input_shapes: Sequence[Shape], capacity: int
-) -> Graph:
+def lower(model: Module, loss_fn: Any, input_shapes: Sequence[Shape], capacity: int) -> Graph:
     """The operations of a model and its loss, for batches of up to `capacity` samples.
 
     `input_shapes` are those of one sample, of each of the model's inputs.
@@ -193,10 +191,11 @@ def lower(
     ValueError
         Shapes that do not fit, as the layer itself would say it.
     """
+    if len(input_shapes) != 1 and not model._composed:
+        name = type(model).__name__
+        raise TypeError(f"compile: {name} has one input, got {len(input_shapes)} arrays")
     dtype: np.dtype[Any] = model.dtype or np.dtype(np.float32)
     graph = lowered(model, dtype, _described, [(capacity, *shape) for shape in input_shapes])
-    if not graph.nodes:
-        raise ValueError(f"compile: the model has no layer that computes: {model!r}")
     if loss_fn is not None:
         if graph.several:
             raise TypeError(
@@ -215,7 +214,5 @@ def lower(
             raise ValueError(
                 f"{type(loss_fn).__name__}: logits have shape {shape}, expected (batch, classes)"
             )
-        graph.nodes.append(
-            Node(type(loss_fn).__name__, kind, shape, (1,), inputs=graph.outputs)
-        )
+        graph.nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,), inputs=graph.outputs))
     return graph

@@ -200,9 +200,9 @@ class Survey(Run):
             self.rows.append(Row(self.prefix, step.label, y.shape[1:], step, 0))
             return y
         name = self.name(step)
-        rows, y = step._rows(f"{self.prefix}.{name}" if self.prefix else name, *(
-            value.array for value in inputs
-        ))
+        rows, y = step._rows(
+            f"{self.prefix}.{name}" if self.prefix else name, *(value.array for value in inputs)
+        )
         self.rows += rows
         several = isinstance(y, tuple)
         made = tuple(self._made(each, step) for each in (y if several else (y,)))

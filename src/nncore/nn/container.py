@@ -157,9 +157,7 @@ class ModuleDict(Module):
         """Set several modules, all or none of them; returns the container."""
         for name, module in modules.items():
             if not isinstance(module, Module):
-                raise TypeError(
-                    f"ModuleDict: {name} must be a Module, got {type(module).__name__}"
-                )
+                raise TypeError(f"ModuleDict: {name} must be a Module, got {type(module).__name__}")
             check_name(self, name, "module")
         for name, module in modules.items():
             setattr(self, name, module)

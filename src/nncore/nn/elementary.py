@@ -137,7 +137,9 @@ def arithmetic(kind: str, x: Value, other: Any) -> Value:
 
 def scale(x: Value, factor: float, summand: float) -> Value:
     """factor x + summand."""
-    step = Elementary("scale", "* number" if summand == 0 else "+ number", numbers=(factor, summand))
+    step = Elementary(
+        "scale", "* number" if summand == 0 else "+ number", numbers=(factor, summand)
+    )
     return _step(x, step)
 
 
@@ -262,7 +264,11 @@ def mean(x: Value, dim: Any, keepdim: bool, **numpy: Any) -> Value:
             outer, inner, rest = map(math.prod, sizes)
             x = _pooled(_shaped(x, (outer, inner, rest)), (inner, 1))
             x = _shaped(x, (*sizes[0], *[1] * (end - start), *sizes[2]))
-    return x if keepdim else _shaped(x, tuple(size for at, size in enumerate(x.shape) if at not in axes)[1:])
+    return (
+        x
+        if keepdim
+        else _shaped(x, tuple(size for at, size in enumerate(x.shape) if at not in axes)[1:])
+    )
 
 
 def _pooled(x: Value, window: tuple[int, int]) -> Value:

@@ -107,7 +107,9 @@ class Value:
     __eq__ = __ne__ = _no_number  # type: ignore[assignment]
 
     def __truediv__(self, other: Any) -> NoReturn:
-        self._refuse("forward asks for the quotient", f"by a number c, write x * (1 / c); else {_OWN}")
+        self._refuse(
+            "forward asks for the quotient", f"by a number c, write x * (1 / c); else {_OWN}"
+        )
 
     __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __truediv__
 
@@ -150,7 +152,9 @@ class Value:
         left, right = inputs
         if isinstance(left, Value):
             return elementary.arithmetic(kind, left, right)
-        return self.__rsub__(left) if kind == "subtract" else elementary.arithmetic(kind, self, left)
+        return (
+            self.__rsub__(left) if kind == "subtract" else elementary.arithmetic(kind, self, left)
+        )
 
     def __array_function__(self, function: Any, *_: Any) -> NoReturn:
         name = function.__name__
