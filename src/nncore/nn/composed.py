@@ -26,15 +26,19 @@ class Done(NamedTuple):
     several: bool  # whether it returned a tuple
     saved: Any
 
-    def key(self) -> tuple[Any, ...]:
-        """Equal for steps that do the same with the same values."""
-        what = self.step.key if isinstance(self.step, Elementary) else self.step
-        return what, self.inputs, self.outputs
-
     def __str__(self) -> str:
         what = self.step
         name = f"'{what.label}'" if isinstance(what, Elementary) else type(what).__name__
         return f"{name} of {' and '.join(f'value {number}' for number in self.inputs)}"
+
+
+class Trace:
+    """What a run is compared with: the first one for samples of these shapes."""
+
+    def __init__(self, keys: list[Any], outputs: tuple[int, ...], several: bool) -> None:
+        self.keys, self.outputs, self.several = keys, outputs, several
+        # Of each value, by whether the inputs' gradients are asked for: whether its own is.
+        self.needed: dict[bool, list[bool]] = {}
 
 
 class Run(Tape):
@@ -47,6 +51,8 @@ class Run(Tape):
         super().__init__(root)
         self.save = save
         self.steps: list[Done] = []
+        self.keys: list[Any] = []  # of each step: equal where the same is done with the same
+        self.trace: Trace | None = None
         self.kinds: list[tuple[Shape, np.dtype[Any]]] = []  # of each value
         self.inputs = self.outputs = ()
         self.several = False
@@ -91,11 +97,14 @@ class Run(Tape):
             if not isinstance(step, Elementary):
                 self.locate(error, step)
             raise
-        several = isinstance(y, tuple)
-        made = tuple(self._made(each, step) for each in (y if several else (y,)))
-        numbers = tuple(value.number for value in inputs), tuple(value.number for value in made)
-        self.steps.append(Done(step, *numbers, several, saved))
-        return made if several else made[0]
+        several = type(y) is tuple
+        made = [self._made(each, step) for each in (y if several else (y,))]
+        read = tuple([value.number for value in inputs])
+        written = tuple([value.number for value in made])
+        self.steps.append(Done(step, read, written, several, saved))
+        # The step itself holds what its key names, so that nothing else gets that identity.
+        self.keys.append((step, read, written))
+        return tuple(made) if several else made[0]
 
     def _made(self, y: Any, step: Any) -> Value:
         if not isinstance(y, np.ndarray):
@@ -118,13 +127,13 @@ class Run(Tape):
         kept = self.root.__dict__.get("_trace")
         if kept is None or kept[0] != self.version:
             kept = self.root.__dict__["_trace"] = (self.version, {})
-        where = tuple((shape[1:], dtype) for shape, dtype in self.kinds[: len(self.inputs)])
-        trace = [done.key() for done in self.steps], self.outputs, self.several
-        # The arrays are held, so that no other gets the identity of one of them.
-        held = [getattr(done.step, "held", None) for done in self.steps]
-        first, _ = kept[1].setdefault(where, (trace, held))
-        if first != trace:
-            self._departed(first[0], trace[0])
+        where = tuple([(shape[1:], dtype) for shape, dtype in self.kinds[: len(self.inputs)]])
+        first = kept[1].get(where)
+        if first is None:
+            first = kept[1].setdefault(where, Trace(self.keys, self.outputs, self.several))
+        if (first.keys, first.outputs, first.several) != (self.keys, self.outputs, self.several):
+            self._departed(first.keys, self.keys)
+        self.trace = first
 
     def _departed(self, first: list[Any], trace: list[Any]) -> None:
         pairs = zip(first, trace, strict=False)
@@ -141,10 +150,14 @@ class Run(Tape):
 
     def _needed(self, input_grad: bool) -> list[bool]:
         """Of each value: whether something asks for its gradient."""
-        needed = [input_grad] * len(self.inputs)
-        for done in self.steps:
-            learns = any(needed[number] for number in done.inputs) or done.step._is_trained()
-            needed += [learns] * len(done.outputs)
+        known = self.trace.needed if self.trace and self.version == structure.version() else {}
+        needed = known.get(input_grad)
+        if needed is None:
+            needed = [input_grad] * len(self.inputs)
+            for done in self.steps:
+                learns = any(needed[number] for number in done.inputs) or done.step._is_trained()
+                needed += [learns] * len(done.outputs)
+            known[input_grad] = needed
         return needed
 
     def backward(self, grad: Any, input_grad: bool) -> tuple[Array, ...]:
@@ -158,13 +171,13 @@ class Run(Tape):
         for number, given in zip(self.outputs, grad if self.several else (grad,), strict=True):
             gradients[number] = given
         for step, inputs, outputs, several, saved in reversed(self.steps):
-            known = [number for number in outputs if gradients[number] is not None]
+            known = any([gradients[number] is not None for number in outputs])
             if not known or not needed[outputs[0]]:
                 continue
-            dy = tuple(self._whole(gradients, number) for number in outputs)
+            dy = tuple([self._whole(gradients, number) for number in outputs])
             for number in outputs:
                 gradients[number] = None  # room for others
-            if not any(needed[number] for number in inputs):
+            if not any([needed[number] for number in inputs]):
                 step._backward_last(saved, dy if several else dy[0])
                 continue
             dx = step._backward(saved, dy if several else dy[0])

@@ -49,10 +49,15 @@ class Elementary:
         self.window = window  # of a mean
         self.held, self.sizes = held, sizes  # what it reads beside values, with axes as x has
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Equal for steps that do the same."""
-        return self.kind, self.shape, self.numbers, self.window, id(self.held)
+    def __eq__(self, other: object) -> bool:
+        """Whether it does the same."""
+        if not isinstance(other, Elementary):
+            return NotImplemented
+        mine = self.kind, self.shape, self.numbers, self.window
+        theirs = other.kind, other.shape, other.numbers, other.window
+        return mine == theirs and self.held is other.held
+
+    __hash__ = None  # type: ignore[assignment]
 
     def parameters(self) -> Iterator[Parameter]:
         """The parameter that it reads."""
@@ -146,12 +151,14 @@ def scale(x: Value, factor: float, summand: float) -> Value:
 def _of_two(kind: str, x: Value, other: Value) -> Value:
     shape = _broadcast(x.shape, other.shape) if x.ndim == other.ndim else None
     if shape == x.shape:
+        _check_lie(x, kind, other.shape, other.shape)
         return _step(x, Elementary(kind, _SIGNS[kind]), other)
     if shape is None or shape != other.shape:
         raise ValueError(
             f"{x.tape.here}: x {_SIGNS[kind]} y of shapes {x.shape} and {other.shape}: as many"
             " axes expected, and one of the two with sizes of 1 where they differ"
         )
+    _check_lie(other, kind, x.shape, x.shape)
     if kind == "subtract":
         kind, x = "add", -x
     return _step(other, Elementary(kind, _SIGNS[kind]), x)
@@ -174,7 +181,24 @@ def _with_array(kind: str, x: Value, other: Parameter | Array) -> Value:
             f"{x.tape.here}: x {_SIGNS[kind]} {name} of shape {other.shape}: it does not spread"
             f" over x of shape {x.shape}, the same for each sample"
         )
+    _check_lie(x, kind, other.shape, sizes)
     return _step(x, Elementary(kind, f"{_SIGNS[kind]} {name}", held=other, sizes=sizes))
+
+
+def _check_lie(x: Value, kind: str, shape: Shape, sizes: Shape) -> None:
+    """The engine spreads over axes that lie side by side in memory, channels last in images."""
+    same = [a == b for a, b in zip(x.shape, sizes, strict=True)]
+    if x.ndim == 4:
+        pixels = x.shape[2] * x.shape[3] == 1 or same[2] == same[3] or 1 in x.shape[2:]
+        fits = pixels and (same[0] or same[1] or not (same[2] and same[3]) or x.shape[1] == 1)
+    else:
+        fits = all(same[1:]) or math.prod(sizes[1:]) == 1
+    if not fits:
+        raise ValueError(
+            f"{x.tape.here}: x {_SIGNS[kind]} y of shapes {x.shape} and {shape}: of images the other"
+            " may have sizes of 1 for the channels, or for height and width together; of anything"
+            " else it is whole or has one number a sample"
+        )
 
 
 def _broadcast(left: Shape, right: Shape) -> Shape | None:

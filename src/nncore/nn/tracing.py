@@ -39,9 +39,11 @@ class Value:
     def __init__(
         self, tape: Tape, number: int, shape: Shape, dtype: np.dtype[Any], array: Any = None
     ) -> None:
-        self.tape, self.number, self.shape, self.dtype, self.array = (
-            tape, number, shape, dtype, array,
-        )  # fmt: skip
+        self.tape = tape
+        self.number = number
+        self.shape = shape
+        self.dtype = dtype
+        self.array = array
 
     @property
     def ndim(self) -> int:
