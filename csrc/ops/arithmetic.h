@@ -21,7 +21,7 @@ void nn_arithmetic_forward(const nn_op *op, const nn_io *io, nn_kernel_id kernel
 /* z = factor a + summand, all like x. */
 void nn_arithmetic_scale(const nn_op *op, void *z, const void *a, double factor, double summand);
 
-/* The gradient of the second operand: factor * dy, or dy * other where it is not NULL, summed where it was broadcast. */
+/* The second operand's gradient: factor * dy, or dy * other unless that is NULL, summed over what was repeated. */
 void nn_arithmetic_second(const nn_op *op, const nn_io *io, const void *other, double factor);
 
 #endif

@@ -124,7 +124,7 @@ class Step(Prepared):
         if out is None and self._built_for == structure.version():
             y = self._core.predict_ready(x)
             if y is not None:
-                return y  # type: ignore[no-any-return]
+                return y
         inputs = self._prepare_inputs(x)
         if out is not None:
             shapes = self._graph.output_shapes

@@ -32,6 +32,20 @@ from ._activations import (
     tanh,
     tanh_backward,
 )
+from ._arithmetic import (
+    add,
+    add_backward,
+    concatenate,
+    concatenate_backward,
+    multiply,
+    multiply_backward,
+    reshape,
+    reshape_backward,
+    scale,
+    scale_backward,
+    subtract,
+    subtract_backward,
+)
 from ._avg_pool2d import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -46,8 +60,12 @@ from ._optimizers import adam_step, sgd_step
 
 __all__ = [
     "adam_step",
+    "add",
+    "add_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "concatenate",
+    "concatenate_backward",
     "conv2d",
     "conv2d_backward",
     "cross_entropy",
@@ -73,9 +91,15 @@ __all__ = [
     "max_pool2d_backward",
     "mse",
     "mse_backward",
+    "multiply",
+    "multiply_backward",
     "pool_output_size",
     "relu",
     "relu_backward",
+    "reshape",
+    "reshape_backward",
+    "scale",
+    "scale_backward",
     "sgd_step",
     "sigmoid",
     "sigmoid_backward",
@@ -83,6 +107,8 @@ __all__ = [
     "silu_backward",
     "softplus",
     "softplus_backward",
+    "subtract",
+    "subtract_backward",
     "tanh",
     "tanh_backward",
 ]
