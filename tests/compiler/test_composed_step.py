@@ -208,6 +208,6 @@ def test_hooks_run_by_hand(rng):
     handle.remove()
     step(x, labels)
     for module in (model, model.head):
-        with module.register_full_backward_hook(lambda *_: None):
-            with pytest.raises(TypeError, match="has hooks"):
-                step.predict(x)
+        handle = module.register_full_backward_hook(lambda *_: None)
+        with handle, pytest.raises(TypeError, match="has hooks"):
+            step.predict(x)

@@ -13,7 +13,7 @@ def test_residual(dtype, rng, close):
     x, grad = (rng.standard_normal((2, 3)).astype(dtype) for _ in range(2))
     close(model(x), body(x) + x)
     close(model.backward(grad, True), body.backward(grad, True) + grad)
-    assert list(model.state_dict())[0] == "body.0.weight"
+    assert next(iter(model.state_dict())) == "body.0.weight"
     wider = nn.Residual(nn.Linear(3, 5, dtype=dtype), shortcut=nn.Linear(3, 5, dtype=dtype))
     assert wider(x).shape == (2, 5)
     assert list(wider.state_dict())[2:] == ["shortcut.weight", "shortcut.bias"]
@@ -45,7 +45,7 @@ def test_concat(dtype, rng, close):
     assert type(model[:2]) is nn.Concat
     with pytest.raises(ValueError, match="Concat: no branch"):
         nn.Concat()
-    with pytest.raises(ValueError, match="Concat: concatenate: shapes .* differ outside of axis 1"):
+    with pytest.raises(ValueError, match=r"Concat: concatenate: shapes .* differ"):
         nn.Concat(nn.ReLU(), nn.Conv2d(2, 1, 3, dtype=dtype))(x)
 
 
@@ -55,7 +55,7 @@ def test_module_list(rng):
     assert list(held) == layers
     assert held[1:][0] is layers[1]
     assert [name for name, _ in held[1:].named_children()] == ["0", "1"]
-    assert type(held + [nn.ReLU()]) is nn.ModuleList
+    assert type(held + held[:1]) is nn.ModuleList
     assert len(held + held) == 6
     held.append(nn.ReLU()).insert(0, nn.Sigmoid())
     assert held.pop(0).__class__ is nn.Sigmoid
@@ -74,7 +74,7 @@ def test_module_list(rng):
             return x
 
     model, x = Deep(), rng.standard_normal((2, 3)).astype(np.float32)
-    assert list(model.state_dict())[0] == "layers.0.weight"
+    assert next(iter(model.state_dict())) == "layers.0.weight"
     assert nc.compile(model).predict(x).tobytes() == model(x).tobytes()
     with pytest.raises(NotImplementedError, match="ModuleList holds modules and computes nothing"):
         held(x)
@@ -92,7 +92,7 @@ def test_module_dict():
     held["tanh"] = nn.Tanh()
     assert held.pop("tanh").__class__ is nn.Tanh
     assert [name for name, _ in held.items()] == ["relu", "linear"]
-    assert list(held.values())[0] is held.relu
+    assert next(iter(held.values())) is held.relu
     assert list(held.state_dict()) == ["linear.weight", "linear.bias"]
     del held["relu"]
     with pytest.raises(KeyError):

@@ -29,9 +29,9 @@ FLOW = "Net: forward asks for the numbers of a traced value: its control flow ca
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [
-        (lambda m, x: x if x.mean(1) else x, TypeError, FLOW),
-        (lambda m, x: x if x > 0 else x, TypeError, FLOW),
-        (lambda m, x: x if x == 0 else x, TypeError, FLOW),
+        (lambda m, x: x if x.mean(1) else -x, TypeError, FLOW),
+        (lambda m, x: x if x > 0 else -x, TypeError, FLOW),
+        (lambda m, x: x if x == 0 else -x, TypeError, FLOW),
         (lambda m, x: x * float(x), TypeError, FLOW),
         (lambda m, x: x * int(x), TypeError, FLOW),
         (lambda m, x: [1, 2][x], TypeError, FLOW),
@@ -62,7 +62,7 @@ FLOW = "Net: forward asks for the numbers of a traced value: its control flow ca
         (lambda m, x: x - np.arange(3), TypeError, "x - array of dtype int64, expected floating"),
         (lambda m, x: x - X, ValueError, r"x - array of shape \(2, 3\): it does not spread over x"),
         (lambda m, x: x * np.ones(4), ValueError, r"of shape \(4,\): it does not spread"),
-        (lambda m, x: x + x.reshape(2, 3, 1), ValueError, r"\(2, 3\) and \(2, 3, 1\): as many axes"),
+        (lambda m, x: x + x.reshape(2, 3, 1), ValueError, r"and \(2, 3, 1\): as many axes"),
         (lambda m, x: x.reshape(6), ValueError, "the first size must be that of the batch"),
         (lambda m, x: x.reshape(2, 2), ValueError, "a sample has 3 numbers"),
         (lambda m, x: x.reshape(2, -1, 2), ValueError, "-1 cannot stand for one size"),
@@ -118,7 +118,7 @@ def test_values_of_another_run():
         lambda m, x: m.two(x, X),
     ):
         two = type("Two", (nn.Module,), {"forward": lambda self, a, b: a + b})()
-        with pytest.raises(TypeError, match="run of forward|another run|called with a ndarray"):
+        with pytest.raises(TypeError, match=r"run of forward|another run|with a ndarray"):
             run(function, act=nn.ReLU(), two=two)
 
 
@@ -188,7 +188,7 @@ def test_ones_own_mathematics_is_checked():
         model.backward(y, True)
     with pytest.raises(ValueError, match="Net: x is a single number, expected a batch"):
         model(np.float32(1))
-    with pytest.raises(NotImplementedError, match="define _forward.*or forward"):
+    with pytest.raises(NotImplementedError, match=r"define _forward.*or forward"):
         nn.Module()(X)
 
 

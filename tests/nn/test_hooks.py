@@ -54,9 +54,10 @@ def test_what_a_hook_returns_takes_its_place(rng):
     assert not model[0].weight.grad.any()
     assert model[2].weight.grad.any()
     for wrong in (y, y[:1], 3):
-        with model[0].register_forward_hook(lambda m, x, y, w=wrong: w):
-            with pytest.raises(ValueError, match="Linear: a forward hook returned something else"):
-                model(x)
+        message = "Linear: a forward hook returned something else"
+        handle = model[0].register_forward_hook(lambda m, x, y, w=wrong: w)
+        with handle, pytest.raises(ValueError, match=message):
+            model(x)
     with pytest.raises(TypeError, match="Linear: a hook must be a function, got int"):
         model[0].register_forward_hook(3)
 

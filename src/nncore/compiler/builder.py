@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from nncore import nn
-from nncore.compiler.lowering import Graph, lowered
+from nncore.compiler.lowering import Graph as Graph
+from nncore.compiler.lowering import lowered
 from nncore.nn.module import Module
 from nncore.nn.operation import Layer, Pair, Shape
 from nncore.nn.operation import Operation as Node

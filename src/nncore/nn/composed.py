@@ -54,7 +54,8 @@ class Run(Tape):
         self.keys: list[Any] = []  # of each step: equal where the same is done with the same
         self.trace: Trace | None = None
         self.kinds: list[tuple[Shape, np.dtype[Any]]] = []  # of each value
-        self.inputs = self.outputs = ()
+        self.inputs: tuple[int, ...] = ()  # values
+        self.outputs: tuple[int, ...] = ()
         self.several = False
         self.version = structure.version()
 
@@ -97,7 +98,7 @@ class Run(Tape):
             if not isinstance(step, Elementary):
                 self.locate(error, step)
             raise
-        several = type(y) is tuple
+        several = isinstance(y, tuple)
         made = [self._made(each, step) for each in (y if several else (y,))]
         read = tuple([value.number for value in inputs])
         written = tuple([value.number for value in made])
@@ -124,7 +125,7 @@ class Run(Tape):
         """
         if self.version != structure.version():
             return
-        kept = self.root.__dict__.get("_trace")
+        kept: tuple[int, dict[Any, Trace]] | None = self.root.__dict__.get("_trace")
         if kept is None or kept[0] != self.version:
             kept = self.root.__dict__["_trace"] = (self.version, {})
         where = tuple([(shape[1:], dtype) for shape, dtype in self.kinds[: len(self.inputs)]])
@@ -171,13 +172,13 @@ class Run(Tape):
         for number, given in zip(self.outputs, grad if self.several else (grad,), strict=True):
             gradients[number] = given
         for step, inputs, outputs, several, saved in reversed(self.steps):
-            known = any([gradients[number] is not None for number in outputs])
+            known = any(gradients[number] is not None for number in outputs)
             if not known or not needed[outputs[0]]:
                 continue
-            dy = tuple([self._whole(gradients, number) for number in outputs])
+            dy = tuple(self._whole(gradients, number) for number in outputs)
             for number in outputs:
                 gradients[number] = None  # room for others
-            if not any([needed[number] for number in inputs]):
+            if not any(needed[number] for number in inputs):
                 step._backward_last(saved, dy if several else dy[0])
                 continue
             dx = step._backward(saved, dy if several else dy[0])

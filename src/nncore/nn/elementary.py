@@ -88,7 +88,7 @@ class Elementary:
                 operation.weight_grad = self.held.target.reshape(self.sizes)
             operation.parameters.append(self.held)
         elif self.held is not None:
-            operation.weight = np.require(self.held, dtype, "CA").reshape(self.sizes)
+            operation.weight = np.require(self.held, dtype, ["C", "A"]).reshape(self.sizes)
         return operation
 
     def _forward(self, *x: Array) -> tuple[Array, Any]:
@@ -195,8 +195,8 @@ def _check_lie(x: Value, kind: str, shape: Shape, sizes: Shape) -> None:
         fits = all(same[1:]) or math.prod(sizes[1:]) == 1
     if not fits:
         raise ValueError(
-            f"{x.tape.here}: x {_SIGNS[kind]} y of shapes {x.shape} and {shape}: of images the other"
-            " may have sizes of 1 for the channels, or for height and width together; of anything"
+            f"{x.tape.here}: x {_SIGNS[kind]} y of shapes {x.shape} and {shape}: of images the"
+            " other may have sizes of 1 for the channels, or for height and width together; of anything"
             " else it is whole or has one number a sample"
         )
 
@@ -281,7 +281,8 @@ def mean(x: Value, dim: Any, keepdim: bool, **numpy: Any) -> Value:
     if math.prod(x.shape[axis] for axis in axes) == 0:
         raise ValueError(f"{x.tape.here}: x.mean over no numbers, x has shape {x.shape}")
     if x.ndim == 4 and axes[0] >= 2:
-        x = _pooled(x, tuple(x.shape[axis] if axis in axes else 1 for axis in (2, 3)))
+        height, width = (x.shape[axis] if axis in axes else 1 for axis in (2, 3))
+        x = _pooled(x, (height, width))
     else:
         for start, end in reversed(_runs(axes)):
             sizes = x.shape[1:start], x.shape[start:end], x.shape[end:]

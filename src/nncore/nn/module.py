@@ -81,7 +81,7 @@ class Module(Hookable):
         """dx; adds the gradients of the parameters to theirs."""
         raise NotImplementedError(f"{type(self).__name__}: define _backward(saved, grad) -> dx")
 
-    def _forward_only(self, *x: Array) -> Array:
+    def _forward_only(self, *x: Any, **_: Any) -> Array:
         """y alone, where no backward follows: a layer that can save work by that overrides it."""
         return self._forward(*x)[0]
 

@@ -23,7 +23,7 @@ def room(module: Module, keep: int) -> deque[tuple[Any, Any]]:
         records = module.__dict__["_records"] = deque()
     while len(records) >= keep:
         records.popleft()
-    return records  # type: ignore[no-any-return]
+    return records
 
 
 def kind(y: Any) -> Any:

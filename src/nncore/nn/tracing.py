@@ -106,7 +106,7 @@ class Value:
 
     __bool__ = __float__ = __int__ = __index__ = __complex__ = _no_number
     __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _no_number
-    __eq__ = __ne__ = _no_number  # type: ignore[assignment]
+    __eq__ = __ne__ = _no_number
 
     def __truediv__(self, other: Any) -> NoReturn:
         self._refuse(
