@@ -196,8 +196,8 @@ def _check_lie(x: Value, kind: str, shape: Shape, sizes: Shape) -> None:
     if not fits:
         raise ValueError(
             f"{x.tape.here}: x {_SIGNS[kind]} y of shapes {x.shape} and {shape}: of images the"
-            " other may have sizes of 1 for the channels, or for height and width together; of anything"
-            " else it is whole or has one number a sample"
+            " other may have sizes of 1 for the channels, or for height and width together; of"
+            " anything else it is whole or has one number a sample"
         )
 
 
