@@ -41,6 +41,9 @@ class Trace:
         self.needed: dict[bool, list[bool]] = {}
 
 
+_MOST_SHAPES = 32  # of which a module remembers its trace
+
+
 class Run(Tape):
     """An eager run: each step is computed as soon as it is written down.
 
@@ -83,8 +86,11 @@ class Run(Tape):
         return arrays if self.several else arrays[0]
 
     def _new(self, array: Array) -> Value:
-        self.kinds.append((array.shape, array.dtype))
-        return self.new(array.shape, array.dtype, array)
+        shape, dtype = kind = array.shape, array.dtype
+        self.kinds.append(kind)
+        value = Value(self, self.count, shape, dtype, array)
+        self.count += 1
+        return value
 
     def leaf(self, step: Module | Elementary, inputs: tuple[Value, ...]) -> Any:
         arrays = [value.array for value in inputs]
@@ -98,22 +104,27 @@ class Run(Tape):
             if not isinstance(step, Elementary):
                 self.locate(error, step)
             raise
-        several = isinstance(y, tuple)
-        made = [self._made(each, step) for each in (y if several else (y,))]
-        read = tuple([value.number for value in inputs])
-        written = tuple([value.number for value in made])
+        read = (inputs[0].number,) if len(inputs) == 1 else tuple([v.number for v in inputs])
+        if isinstance(y, np.ndarray):
+            value = self._new(y)
+            made: Any = value
+            written, several = (value.number,), False
+        else:
+            made = self._made(y, step)
+            written, several = tuple([value.number for value in made]), True
         self.steps.append(Done(step, read, written, several, saved))
-        # The step itself holds what its key names, so that nothing else gets that identity.
         self.keys.append((step, read, written))
-        return tuple(made) if several else made[0]
+        return made
 
-    def _made(self, y: Any, step: Any) -> Value:
-        if not isinstance(y, np.ndarray):
-            raise TypeError(
-                f"{type(step).__name__}: _forward returned a {type(y).__name__} for y, expected an"
-                " array"
-            )
-        return self._new(y)
+    def _made(self, y: Any, step: Any) -> tuple[Value, ...]:
+        """The values of several outputs."""
+        for each in y if isinstance(y, tuple) else (y,):
+            if not isinstance(each, np.ndarray):
+                raise TypeError(
+                    f"{type(step).__name__}: _forward returned a {type(each).__name__} for y,"
+                    " expected an array"
+                )
+        return tuple(self._new(each) for each in y)
 
     # ---- the trace
 
@@ -126,7 +137,7 @@ class Run(Tape):
         if self.version != structure.version():
             return
         kept: tuple[int, dict[Any, Trace]] | None = self.root.__dict__.get("_trace")
-        if kept is None or kept[0] != self.version:
+        if kept is None or kept[0] != self.version or len(kept[1]) > _MOST_SHAPES:
             kept = self.root.__dict__["_trace"] = (self.version, {})
         where = tuple([(shape[1:], dtype) for shape, dtype in self.kinds[: len(self.inputs)]])
         first = kept[1].get(where)
@@ -218,9 +229,7 @@ class Survey(Run):
             f"{self.prefix}.{name}" if self.prefix else name, *(value.array for value in inputs)
         )
         self.rows += rows
-        several = isinstance(y, tuple)
-        made = tuple(self._made(each, step) for each in (y if several else (y,)))
-        return made if several else made[0]
+        return self._new(y) if isinstance(y, np.ndarray) else self._made(y, step)
 
     def _compare(self) -> None:
         pass

@@ -180,12 +180,13 @@ class Tape:
 
     def call(self, module: Module, inputs: tuple[Any, ...]) -> Any:
         """A module called with values: its own steps where it is composed, else one step."""
-        for at, each in enumerate(inputs):
-            if not isinstance(each, Value) or each.tape is not self:
-                raise TypeError(
-                    f"{self.here}: {type(module).__name__} is called with {_described(each)} as"
-                    f" input {at + 1}, expected a value of this very run of forward"
-                )
+        if len(inputs) > 1:  # the first is of this tape, which was called for that
+            for at, each in enumerate(inputs):
+                if not isinstance(each, Value) or each.tape is not self:
+                    raise TypeError(
+                        f"{self.here}: {type(module).__name__} is called with {_described(each)} as"
+                        f" input {at + 1}, expected a value of this very run of forward"
+                    )
         # A module with hooks is one step, so that they see what goes in and what comes out.
         if module._inlined and "_hooks" not in module.__dict__:
             return self._inline(module, inputs)
