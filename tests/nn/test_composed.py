@@ -215,6 +215,40 @@ def test_ones_own_mathematics_within(rng, numerical_gradient):
         np.testing.assert_allclose(dx, slope, 1e-5)
 
 
+def test_whole_numbers_reach_the_layer_that_wants_them():
+    class Look(nn.Module):
+        def __init__(self):
+            self.table = nn.Parameter(np.arange(6, dtype=np.float32).reshape(3, 2))
+
+        def _input(self, x):
+            return x
+
+        def _forward(self, x):
+            return self.table.data[x], x
+
+        def _backward(self, saved, grad):
+            raise AssertionError("nobody asks for the gradient of indices")
+
+        def _backward_last(self, saved, grad):
+            np.add.at(self.table.grad, saved, grad)
+
+    class Net(nn.Module):
+        def __init__(self, first):
+            self.first, self.linear = first, nn.Linear(2, 2)
+
+        def forward(self, which, x):
+            return self.linear(self.first(which)) + x
+
+    model, which, x = Net(Look()), np.array([2, 0, 2]), np.ones((3, 2), np.float32)
+    y = model(which, x)
+    model.backward(np.ones_like(y), input_grad=True)
+    assert (model.first.table.grad.any(axis=1) == [True, False, True]).all()
+    with pytest.raises(TypeError, match="Linear: x has dtype int64"):
+        Net(nn.Linear(2, 2))(np.ones((3, 2), int), x)
+    with pytest.raises(TypeError, match=r"\+ of x of dtype int64"):
+        type("Sum", (nn.Module,), {"forward": lambda self, a, b: a + b})()(np.ones((3, 2), int), x)
+
+
 def test_what_is_read_again_is_given_out_read_only():
     class Heads(nn.Module):
         def __init__(self):

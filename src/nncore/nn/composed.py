@@ -96,6 +96,8 @@ class Run(Tape):
         arrays = [value.array for value in inputs]
         saved = None
         try:
+            if any(value.dtype.kind in "iu" for value in inputs):
+                arrays = [step._input(array) for array in arrays]
             if self.save:
                 y, saved = step._forward(*arrays)
             else:
@@ -165,7 +167,8 @@ class Run(Tape):
         known = self.trace.needed if self.trace and self.version == structure.version() else {}
         needed = known.get(input_grad)
         if needed is None:
-            needed = [input_grad] * len(self.inputs)
+            kinds = self.kinds[: len(self.inputs)]
+            needed = [input_grad and dtype.kind == "f" for _, dtype in kinds]
             for done in self.steps:
                 learns = any(needed[number] for number in done.inputs) or done.step._is_trained()
                 needed += [learns] * len(done.outputs)

@@ -91,6 +91,11 @@ class Elementary:
             operation.weight = np.require(self.held, dtype, ["C", "A"]).reshape(self.sizes)
         return operation
 
+    def _input(self, x: Array) -> Array:
+        if x.dtype.kind != "f":
+            raise TypeError(f"{self.label} of x of dtype {x.dtype}, expected floating numbers")
+        return x
+
     def _forward(self, *x: Array) -> tuple[Array, Any]:
         operation = self._operation([each.shape for each in x], x[0].dtype)
         y, kept = engine.operation_forward(operation, *x)

@@ -157,6 +157,8 @@ class Module(Hookable):
 
     def _input(self, x: Any) -> Array:
         """`x` in the dtype of the parameters: the one place of conversion, at the root."""
+        if self._composed and isinstance(x, np.ndarray) and x.dtype.kind in "iu":
+            return x  # indices, perhaps: the layer that is called with them knows
         return engine.floating(x, self.dtype or element_type_of(x), type(self).__name__, "x")
 
     @property
