@@ -120,6 +120,15 @@ class Plain(nn.Module):
         return self.linear(x) + x
 
 
+def test_forward_is_the_same_as_a_call():
+    model = Plain()
+    y = model.forward(np.ones((1, 2)))
+    assert_same_bits(y, model(np.ones((1, 2))))
+    model.backward(y)
+    assert model.linear.weight.grad.any()
+    assert Plain.forward.__name__ == "forward"
+
+
 def test_pickles_without_its_trace():
     model = Plain()
     y = model(np.ones((1, 2)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -280,6 +281,17 @@ def settle(kind: Any) -> None:
     if kind._composed:
         for method in (_forward, _forward_only, _backward, _backward_last, _rows):
             setattr(kind, method.__name__, method)
+        kind.forward = _called(kind.forward)
+
+
+def _called(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """`forward` of a class, which given arrays is the same as calling the module."""
+
+    @functools.wraps(forward)
+    def either(self: Module, x: Any, *more: Any, **keywords: Any) -> Any:
+        return forward(self, x, *more, **keywords) if isinstance(x, Value) else self(x, *more)
+
+    return either
 
 
 class Inherited:
