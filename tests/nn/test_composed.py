@@ -289,6 +289,9 @@ def test_a_subclass_of_a_layer_may_compose_around_it(rng):
     linear.load_state_dict(model[0].state_dict())
     np.testing.assert_allclose(y, np.tanh(2 * linear(x)) + x, 1e-5)
     assert model.backward(y, input_grad=True).shape == x.shape
+    assert_same_bits(nc.compile(model).predict(x), y)
+    assert "Doubled (0) * number" in repr(nc.compile(model, input_shape=(3,)))
+    assert [row.name for row in model.summary((3,)).rows] == ["0", "0", "1", ""]
 
 
 def test_which_class_says_how_it_computes():

@@ -168,13 +168,13 @@ _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
 _LOSSES: dict[type, str] = {nn.CrossEntropyLoss: "cross_entropy", nn.MSELoss: "mse"}
 
 
-def _described(layer: Module, label: str, shape: Shape) -> Node | None:
-    """The operation of a layer; None where it changes nothing."""
-    if isinstance(layer, Layer):
-        node = layer._operation(shape)
+def _described(layer: Any, kind: Any, label: str, shape: Shape) -> Node | None:
+    """The operation of a layer as `kind`, its class, computes it; None where it changes nothing."""
+    if issubclass(kind, Layer):
+        node: Node = kind._operation(layer, shape)
         node.label = label
         return node
-    rule = _RULES.get(type(layer))
+    rule = _RULES.get(kind)
     if rule is None:
         raise TypeError(f"compile: {label} has no compiled form: run the model eagerly")
     return rule(layer, label, shape)

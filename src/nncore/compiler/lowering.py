@@ -14,10 +14,11 @@ from nncore.nn.elementary import Elementary
 from nncore.nn.module import Module
 from nncore.nn.operation import Operation as Node
 from nncore.nn.operation import Shape
-from nncore.nn.tracing import Tape, Value
+from nncore.nn.tracing import Inherited, Tape, Value
 
-# The operation of a layer for inputs of these shapes; None where it changes nothing.
-Rule = Callable[[Module, str, Shape], Node | None]
+# The operation of a layer, as this class computes it, for an input of this shape; None where it
+# changes nothing.
+Rule = Callable[[Module, type, str, Shape], Node | None]
 
 
 @dataclass
@@ -65,10 +66,10 @@ class Lowering(Tape):
         # Label, node and inputs of each step; no node where it changes nothing.
         self.steps: list[tuple[str, Node | None, tuple[int, ...]]] = []
 
-    def leaf(self, step: Module | Elementary, inputs: tuple[Value, ...]) -> Value:
+    def leaf(self, step: Any, inputs: tuple[Value, ...]) -> Value:
         node: Node | None
         if isinstance(step, Elementary):
-            label = f"{self.here} {step.label}"
+            label = f"{self._label(self.running)} {step.label}"
             self.constants.append(step.held)
             node = step._operation([value.shape for value in inputs], self.dtype)
             node.label = label
@@ -79,12 +80,15 @@ class Lowering(Tape):
                     f"compile: {label} has no compiled form for {len(inputs)} inputs: run the model"
                     " eagerly"
                 )
-            node = self.rule(step, label, inputs[0].shape)
+            inherited = isinstance(step, Inherited)
+            layer, kind = (step.module, step.kind) if inherited else (step, type(step))
+            node = self.rule(layer, kind, label, inputs[0].shape)
         self.steps.append((label, node, tuple(value.number for value in inputs)))
         return self._new(inputs[0].shape if node is None else node.y_shape)
 
-    def _label(self, module: Module) -> str:
-        name, kind = self.name(module), type(module).__name__
+    def _label(self, module: Any) -> str:
+        whole = module.module if isinstance(module, Inherited) else module
+        name, kind = self.name(whole), type(whole).__name__
         return f"{kind} ({name})" if name else kind
 
     def _new(self, shape: Shape) -> Value:

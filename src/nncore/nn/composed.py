@@ -12,7 +12,7 @@ from nncore.nn import elementary, structure
 from nncore.nn.arrays import Array
 from nncore.nn.elementary import Elementary
 from nncore.nn.summary import Row
-from nncore.nn.tracing import Shape, Tape, Value
+from nncore.nn.tracing import Inherited, Shape, Tape, Value
 
 if TYPE_CHECKING:
     from nncore.nn.module import Module
@@ -226,14 +226,16 @@ class Survey(Run):
     def leaf(self, step: Module | Elementary, inputs: tuple[Value, ...]) -> Any:
         if isinstance(step, Elementary):
             y = super().leaf(step, inputs)
-            self.rows.append(Row(self.prefix, step.label, y.shape[1:], step, 0))
+            name = self._named(self.running)
+            self.rows.append(Row(name, step.label, y.shape[1:], step, 0))
             return y
-        name = self.name(step)
-        rows, y = step._rows(
-            f"{self.prefix}.{name}" if self.prefix else name, *(value.array for value in inputs)
-        )
+        rows, y = step._rows(self._named(step), *(value.array for value in inputs))
         self.rows += rows
         return self._new(y) if isinstance(y, np.ndarray) else self._made(y, step)
+
+    def _named(self, module: Module) -> str:
+        own = self.name(module)
+        return f"{self.prefix}.{own}" if self.prefix and own else self.prefix or own
 
     def _compare(self) -> None:
         pass
@@ -292,25 +294,6 @@ def _called(forward: Callable[..., Any]) -> Callable[..., Any]:
         return forward(self, x, *more, **keywords) if isinstance(x, Value) else self(x, *more)
 
     return either
-
-
-class Inherited:
-    """A layer as the class computes it of which it is, with another `forward`, a subclass."""
-
-    def __init__(self, module: Any, kind: Any) -> None:
-        self.module, self.kind = module, kind
-        for name in ("_forward", "_forward_only", "_backward", "_backward_last", "_rows"):
-            setattr(self, name, getattr(kind, name).__get__(module))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Inherited):
-            return NotImplemented
-        return self.module is other.module and self.kind is other.kind
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def _is_trained(self) -> bool:
-        return any(parameter.requires_grad for parameter in self.module.parameters())
 
 
 def inherited(module: Module) -> Any:

@@ -163,14 +163,38 @@ class Value:
         self._refuse(f"forward asks for np.{name}", hints.NUMPY.get(name, _OWN))
 
 
+class Inherited:
+    """A layer as the class computes it of which it is, with another `forward`, a subclass."""
+
+    def __init__(self, module: Any, kind: Any) -> None:
+        self.module, self.kind = module, kind
+        for name in ("_forward", "_forward_only", "_backward", "_backward_last", "_rows"):
+            setattr(self, name, getattr(kind, name).__get__(module))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Inherited):
+            return NotImplemented
+        return self.module is other.module and self.kind is other.kind
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _is_trained(self) -> bool:
+        return any(parameter.requires_grad for parameter in self.module.parameters())
+
+
 class Tape:
     """Writes down what `forward` does; subclasses say what becomes of a step, in `leaf`."""
 
     def __init__(self, root: Module) -> None:
         self.root = root
-        self.here = type(root).__name__  # whose forward is running
+        self.running = root  # whose forward it is
         self.count = 0  # values so far
         self._names: dict[int, str] = {}
+
+    @property
+    def here(self) -> str:
+        """Who complains."""
+        return type(self.running).__name__
 
     def new(self, shape: Shape, dtype: np.dtype[Any], array: Any = None) -> Value:
         """The next value."""
@@ -193,7 +217,7 @@ class Tape:
         return self.leaf(module, inputs)
 
     def _inline(self, module: Module, inputs: tuple[Value, ...]) -> Any:
-        outside, self.here = self.here, type(module).__name__
+        outside, self.running = self.running, module
         try:
             return module.forward(*inputs)
         except Exception as error:
@@ -201,20 +225,21 @@ class Tape:
                 self.locate(error, module)
             raise
         finally:
-            self.here = outside
+            self.running = outside
 
     def leaf(self, step: Module | Elementary, inputs: tuple[Value, ...]) -> Any:
         """One step: its output, or a tuple of them."""
         raise NotImplementedError
 
-    def locate(self, error: Exception, step: Module) -> None:
+    def locate(self, error: Exception, step: Any) -> None:
         """Which of several equal layers complained, as a note under the message."""
         note = f"in layer {self.name(step)} of {type(self.root).__name__}"
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)
 
-    def name(self, module: Module) -> str:
+    def name(self, module: Any) -> str:
         """The qualified name of a module, the first of them."""
+        module = module.module if isinstance(module, Inherited) else module
         if not self._names:
             self._names = {id(each): name for name, each in self.root.named_modules()}
         return self._names.get(id(module), "?")
