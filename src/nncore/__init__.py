@@ -1,5 +1,7 @@
 """nncore: trains and runs small neural networks on a CPU."""
 
+from typing import TYPE_CHECKING, Any
+
 from nncore import data, interop, io, nn, optim
 from nncore._core.config import (
     get_num_threads,
@@ -13,6 +15,9 @@ from nncore.nn.elementary import concatenate
 from nncore.nn.recording import no_record, recording
 from nncore.training import Evaluation, History, Trainer
 
+if TYPE_CHECKING:
+    from nncore.checking import check, gradcheck
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -21,11 +26,13 @@ __all__ = [
     "Step",
     "Trainer",
     "__version__",
+    "check",
     "compile",
     "concatenate",
     "data",
     "get_num_threads",
     "get_winograd",
+    "gradcheck",
     "interop",
     "io",
     "nn",
@@ -36,3 +43,12 @@ __all__ = [
     "set_winograd",
     "show_config",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What only some programs need is loaded when it is asked for."""
+    if name in ("check", "gradcheck"):
+        from nncore import checking
+
+        return getattr(checking, name)
+    raise AttributeError(f"module 'nncore' has no attribute {name!r}")

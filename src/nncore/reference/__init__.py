@@ -56,9 +56,10 @@ from ._conv2d import conv2d, conv2d_backward
 from ._linear import linear, linear_backward, linear_backward_per_sample
 from ._losses import cross_entropy, cross_entropy_backward, mse, mse_backward
 from ._max_pool2d import max_pool2d, max_pool2d_backward, pool_output_size
-from ._optimizers import adam_step, sgd_step
+from ._optimizers import adagrad_step, adam_step, lion_step, rmsprop_step, sgd_step
 
 __all__ = [
+    "adagrad_step",
     "adam_step",
     "add",
     "add_backward",
@@ -85,6 +86,7 @@ __all__ = [
     "linear",
     "linear_backward",
     "linear_backward_per_sample",
+    "lion_step",
     "log",
     "log_backward",
     "max_pool2d",
@@ -98,6 +100,7 @@ __all__ = [
     "relu_backward",
     "reshape",
     "reshape_backward",
+    "rmsprop_step",
     "scale",
     "scale_backward",
     "sgd_step",
