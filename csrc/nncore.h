@@ -73,6 +73,13 @@ typedef struct nn_window {
     bool ceil_mode;
 } nn_window;
 
+/* Counter-based random numbers (Philox4x32-10): element i of a stream is a function of (key, nonce, i) alone. */
+typedef struct nn_stream {
+    uint32_t key[2];
+    uint32_t nonce[2];
+    uint64_t hash; /* of the name: what the nonce of another call is made from */
+} nn_stream;
+
 enum { NN_INPUTS_MAX = 4 }; /* arrays that an operation reads beside its weights */
 
 typedef struct nn_op {
@@ -90,6 +97,10 @@ typedef struct nn_op {
     double parameter[2];    /* LeakyReLU: slope; ELU: alpha; Softplus: beta, threshold */
     bool count_include_pad; /* AvgPool2d: cells of the padding count in the divisor */
     int64_t divisor;        /* AvgPool2d: divides all sums; 0: the number of cells */
+    bool training;          /* Dropout, BatchNorm: the layer is in training mode */
+    nn_stream stream;       /* Dropout: made for call 0 */
+    int64_t entries;        /* Embedding: rows of the weight */
+    int64_t padding_entry;  /* Embedding: the row that gets no gradient; -1: none */
 
     /* Set by nn_op_plan. */
     int64_t y[4];           /* logical output shape */
@@ -101,6 +112,7 @@ typedef struct nn_op {
     int64_t flops;          /* of forward */
     int needs;              /* NN_NEEDS_* */
     bool overwrites;        /* backward heeds nn_io.overwrite */
+    bool indices;           /* Embedding: x is int64, and has no gradient */
 } nn_op;
 
 /*
@@ -115,6 +127,9 @@ typedef struct nn_io {
     const void *target; /* int64 labels (n), or an array like x */
     void *saved;        /* NULL in forward: backward will not come */
     void *work;
+    void *buffers[2];   /* BatchNorm: running mean and variance, changed by forward in training */
+    uint64_t call;      /* Dropout: which of the stream's calls this forward, and its backward, is */
+    bool training;
 
     void *dx;
     void *dmore[NN_INPUTS_MAX - 1]; /* each may be NULL, as dx may */
@@ -259,13 +274,9 @@ void nn_step_common_places(const nn_step *step, nn_place *x, nn_place *target, n
 
 /* ---- random stream ----------------------------------------------------------------------------------- */
 
-/* Counter-based (Philox4x32-10): element i of a stream is a function of (key, i) alone. */
-typedef struct nn_stream {
-    uint32_t key[2];
-    uint32_t nonce[2];
-} nn_stream;
-
 nn_stream nn_stream_make(uint64_t seed, const char *name, uint64_t call);
+/* The stream of another call, from one made for call 0: nn_stream_make(seed, name, call). */
+nn_stream nn_stream_of_call(const nn_stream *stream, uint64_t call);
 /* count elements of [low, high); low <= high, finite, and finitely apart. */
 void nn_stream_uniform(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double low, double high);
 void nn_stream_normal(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double mean, double std);

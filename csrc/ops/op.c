@@ -27,7 +27,7 @@ nn_status nn_op_plan(nn_op *op, nn_error *error) {
     op->saved_bytes = op->forward_bytes = op->backward_bytes = op->flops = 0;
     op->weight_count = op->bias_count = 0;
     op->needs = 0;
-    op->overwrites = false;
+    op->overwrites = op->indices = false;
     nn_status status = ops[op->kind].class->plan(op, error);
     if (status != NN_OK) return status;
     /* One check for all: no buffer of an operation, counted in the widest type it may hold, overflows. */
