@@ -228,6 +228,13 @@ typedef struct nn_rows {
     bool channels_first; /* images lie (c, h, w), to be turned */
 } nn_rows;
 
+/*
+ * rows (n, pixels, channels) = rows order[0 ... n-1] of the source, or its first n where order is NULL; byte b of a
+ * source of bytes reads scaled[b], of 256. What the order names must be there.
+ */
+void nn_gather(void *rows, const nn_rows *source, const void *scaled, const int64_t *order, nn_dtype dtype, int64_t n,
+               int64_t channels, int64_t pixels);
+
 /* Many batches, run in one call or, with breaks, in several. */
 typedef struct nn_epoch {
     nn_step_mode mode;    /* any but NN_STEP_GRADIENTS */

@@ -99,10 +99,11 @@ def test_plain_file_goes_before_its_compressed_form(tmp_path, write_mnist):
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_without_root_and_variable(value, monkeypatch):
+def test_without_root_and_variable(value, monkeypatch, tmp_path):
+    monkeypatch.setenv("NNCORE_CACHE", str(tmp_path))
     if value is not None:
         monkeypatch.setenv("NNCORE_DATA", value)
-    with pytest.raises(FileNotFoundError, match=r"no folder given.* NNCORE_DATA ") as info:
+    with pytest.raises(FileNotFoundError, match=r"files not found.* NNCORE_DATA ") as info:
         load_mnist()
     for name in FILES:
         assert name in str(info.value)

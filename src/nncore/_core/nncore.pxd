@@ -174,6 +174,9 @@ cdef extern from "nncore.h" nogil:
         cbool bytes
         cbool channels_first
 
+    void nn_gather(void *rows, const nn_rows *source, const void *scaled, const int64_t *order, nn_dtype dtype,
+                   int64_t n, int64_t channels, int64_t pixels)
+
     ctypedef struct nn_epoch:
         nn_step_mode mode
         nn_rows x
