@@ -186,6 +186,8 @@ typedef struct nn_node {
     int64_t input;
     const void *weight, *bias;
     void *dweight, *dbias; /* NULL: frozen, no work is done for it */
+    void *buffers[2];      /* the caller's, as in nn_io */
+    uint64_t *calls;       /* the caller's counter of calls, read by each forward in training, which adds one; or NULL */
 } nn_node;
 
 typedef struct nn_step nn_step;

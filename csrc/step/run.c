@@ -21,6 +21,9 @@ static nn_io buffers(const nn_step *step, int64_t i, const step_batch *batch) {
         .target = batch->target,
         .saved = batch->saving ? nn_step_at(step, &node->saved) : NULL,
         .work = nn_step_at(step, &step->work),
+        .buffers = {node->given.buffers[0], node->given.buffers[1]},
+        .training = batch->saving,
+        .call = node->call,
         .dx = input == 0 ? batch->dx : node->wants_dx || batch->dx ? nn_step_at(step, &step->nodes[input - 1].dy) : NULL,
         .dweight = batch->frozen ? NULL : node->given.dweight,
         .dbias = batch->frozen ? NULL : node->given.dbias,
@@ -30,8 +33,13 @@ static nn_io buffers(const nn_step *step, int64_t i, const step_batch *batch) {
 }
 
 nn_status nn_step_forward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error) {
+    step_node *node = &step->nodes[i];
+    const bool counts = batch->saving && node->given.calls && node->given.op.training && node->given.op.x[0] > 0;
+    if (counts) node->call = *node->given.calls;
     const nn_io io = buffers(step, i, batch);
-    return nn_op_forward(&step->nodes[i].given.op, &io, error);
+    const nn_status status = nn_op_forward(&node->given.op, &io, error);
+    if (counts && status == NN_OK) *node->given.calls += 1;
+    return status;
 }
 
 nn_status nn_step_backward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error) {

@@ -17,6 +17,7 @@
 typedef struct step_node {
     nn_node given;
     nn_place y, dy, saved;
+    uint64_t call; /* of the last forward in training */
     bool loss;
     bool wants_dx;  /* something before it learns */
     bool trained;   /* takes part in backward, also where nobody asks for the gradient of x */

@@ -57,6 +57,9 @@ cdef extern from "nncore.h" nogil:
         int64_t dilation[2]
         cbool ceil_mode
 
+    ctypedef struct nn_stream:
+        pass
+
     ctypedef struct nn_op:
         nn_kind kind
         nn_dtype dtype
@@ -71,6 +74,10 @@ cdef extern from "nncore.h" nogil:
         double parameter[2]
         cbool count_include_pad
         int64_t divisor
+        cbool training
+        nn_stream stream
+        int64_t entries
+        int64_t padding_entry
         int64_t y[4]
         int64_t x_count
         int64_t y_count
@@ -81,6 +88,7 @@ cdef extern from "nncore.h" nogil:
         int64_t backward_bytes
         int64_t flops
         int needs
+        cbool indices
 
     ctypedef struct nn_io:
         void *y
@@ -91,6 +99,9 @@ cdef extern from "nncore.h" nogil:
         const void *target
         void *saved
         void *work
+        void *buffers[2]
+        uint64_t call
+        cbool training
         void *dx
         void *dmore[3]
         void *dweight
@@ -143,6 +154,8 @@ cdef extern from "nncore.h" nogil:
         const void *bias
         void *dweight
         void *dbias
+        void *buffers[2]
+        uint64_t *calls
 
     ctypedef struct nn_step:
         pass
@@ -202,9 +215,6 @@ cdef extern from "nncore.h" nogil:
     const nn_op *nn_step_op(const nn_step *step, int64_t node)
     void nn_step_places(const nn_step *step, int64_t node, nn_place *y, nn_place *dy, nn_place *saved)
     void nn_step_common_places(const nn_step *step, nn_place *x, nn_place *target, nn_place *work)
-
-    ctypedef struct nn_stream:
-        pass
 
     nn_stream nn_stream_make(uint64_t seed, const char *name, uint64_t call)
     void nn_stream_uniform(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double low, double high)

@@ -50,7 +50,10 @@ cdef class Step:
                 given[i].bias = _address(node.bias)
                 given[i].dweight = _address(node.weight_grad)
                 given[i].dbias = _address(node.bias_grad)
-                self._held.append((node.weight, node.bias, node.weight_grad, node.bias_grad))
+                given[i].calls = _calls(node)
+                for k in range(len(node.buffers)):
+                    given[i].buffers[k] = _held(node.buffers[k], given[i].op.channels, self._type_number, node.label, "buffer")
+                self._held.append((node.weight, node.bias, node.weight_grad, node.bias_grad, node.buffers, node.calls))
             status = nn_step_create(&self._step, given, count, &at, &error)
         finally:
             PyMem_Free(given)

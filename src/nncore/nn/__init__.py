@@ -4,9 +4,12 @@ from nncore.nn import init
 from nncore.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from nncore.nn.container import Sequential
 from nncore.nn.conv import Conv2d
-from nncore.nn.flatten import Flatten
+from nncore.nn.dropout import Dropout, Dropout2d, load_random_state, random_state
+from nncore.nn.embedding import Embedding
+from nncore.nn.flatten import Flatten, Identity, Unflatten
 from nncore.nn.linear import Linear
 from nncore.nn.module import Module
+from nncore.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
 from nncore.nn.parameter import Parameter
 from nncore.nn.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
@@ -17,21 +20,33 @@ __all__ = [
     "ELU",
     "GELU",
     "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Conv2d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Dropout2d",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool2d",
+    "GroupNorm",
+    "Identity",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "MSELoss",
     "MaxPool2d",
     "Module",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softplus",
     "Tanh",
+    "Unflatten",
     "init",
+    "load_random_state",
+    "random_state",
 ]

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nncore._core import engine
-from nncore.nn import hints, init, state, structure
+from nncore.nn import buffers, hints, init, state, structure
 from nncore.nn.arrays import Array, element_type, element_type_of
 from nncore.nn.parameter import Parameter
 from nncore.nn.recording import records_kept
 from nncore.nn.summary import Row, Summary, summarise
 
 # What changes without a change of structure; set past __setattr__.
-_BOOKS = ("_records", "_dtype_seen", "_mean", "_operation_seen")
+_BOOKS = ("_records", "_dtype_seen", "_mean", "_operation_seen", "_buffers_seen")
 
 
 class ParameterIterator(Iterator[Parameter]):
@@ -41,7 +41,7 @@ class ParameterIterator(Iterator[Parameter]):
         return self._pairs
 
 
-class Module:
+class Module(buffers.Buffered):
     """The base of layers and models.
 
     Attributes that are `Parameter`s or `Module`s belong to the module; their names make up the
@@ -100,12 +100,12 @@ class Module:
         x = self._input(x)
         keep = records_kept(self, 1 if self.training else 0)
         if keep == 0:
-            return self._forward_only(x)
+            return buffers.guarded(self, self._forward_only, x)  # type: ignore[no-any-return]
         records = self._records_or_new()
         # Before the work rather than after it: the old record's arrays are free for the new one.
         while len(records) >= keep:
             records.popleft()
-        y, saved = self._forward(x)
+        y, saved = buffers.guarded(self, self._forward, x)
         records.append((saved, y.shape, y.dtype))
         return y
 
@@ -184,7 +184,7 @@ class Module:
         if seen is not None and seen[0] == version:
             found: np.dtype[Any] | None = seen[1]
             return found
-        named = dict(self.named_parameters())
+        named: dict[str, Any] = dict(self.named_parameters()) or dict(buffers.floating(self))
         if len({parameter.dtype for parameter in named.values()}) > 1:
             listed = ", ".join(f"{name} {parameter.dtype}" for name, parameter in named.items())
             raise TypeError(f"{type(self).__name__}: parameters of different dtypes: {listed}")
@@ -201,6 +201,7 @@ class Module:
                 f"{type(self).__name__}: {name} is a Parameter, got {type(value).__name__}:"
                 f" write {name}.data[...] = value"
             )
+        buffers.check_assignment(self, name, value)
         super().__setattr__(name, value)
         structure.changed()
 
@@ -310,7 +311,7 @@ class Module:
             module._reset(seed, name)
 
     def state_dict(self) -> dict[str, Array]:
-        """All parameters by name, as copies: a snapshot, which training does not change.
+        """All parameters and buffers by name, as copies: a snapshot, which training leaves alone.
 
         The names are PyTorch's. (PyTorch's `state_dict` refers to the live values instead.)
         """
@@ -319,7 +320,7 @@ class Module:
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
     ) -> state.LoadResult:
-        """Copy values into the parameters, by name; all or nothing.
+        """Copy values into the parameters and buffers, by name; all or nothing.
 
         Parameters
         ----------
@@ -345,7 +346,8 @@ class Module:
         """Take over the values of a module of the same structure: w <- w + tau (source - w).
 
         In place: a small `tau` at each step makes this the moving average that target networks
-        are (Polyak and Juditsky, 1992). TypeError or ValueError, and nothing changed, where
+        are (Polyak and Juditsky, 1992); buffers are copied as they are, unless tau is 0, since they
+        are averages already or counters. TypeError or ValueError, and nothing changed, where
         `source` is no module, `tau` not in [0, 1], or names or shapes differ.
         """
         state.copy_from(self, source, tau)
@@ -357,6 +359,8 @@ class Module:
         memo: dict[int, Any] = {}
         for parameter in self.parameters():
             memo[id(parameter)] = Parameter(parameter.data, parameter.requires_grad, dtype=wanted)
+        for _, buffer in buffers.floating(self):
+            memo[id(buffer)] = buffer.astype(wanted)
         return copy.deepcopy(self, memo)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -45,6 +45,12 @@ class Operation:
     bias: NDArray[Any] | None = None
     weight_grad: NDArray[Any] | None = None  # None: frozen
     bias_grad: NDArray[Any] | None = None
+    training: bool = False  # the layer is in training mode
+    buffers: tuple[NDArray[Any], ...] = ()  # changed by forward in training
+    stream: tuple[int, str] | None = None  # seed and name of its random numbers
+    calls: NDArray[Any] | None = None  # one 64-bit integer: forwards in training so far
+    entries: int = 0  # of Embedding's weight
+    padding_entry: int = -1
     parameters: list[Parameter] = field(default_factory=list)
 
     def hold(self, shape: Shape, weight: Parameter | None, bias: Parameter | None) -> Operation:
