@@ -4,7 +4,7 @@
  * The engine is plain C: it knows nothing of Python. Everything it computes is an *operation*. A caller
  * fills a `struct nn_op` (kind, dtype, input shape, arguments), plans it (`nn_op_plan`: checks, output shape,
  * bytes of saved state and workspace), and runs it forward and backward on buffers it owns. The compiled step
- * (`nn_step`) plans a list of the same operations over one arena and runs the list in one call.
+ * (`nn_step`) plans a graph of the same operations over one arena and runs it in one call.
  *
  * Layout. Buffers handed to an operation are dense. Images of logical shape (N, C, H, W) are stored
  * channels-last, that is as (N, H, W, C); everything else is row-major. Weights are stored as PyTorch stores
@@ -87,14 +87,15 @@ typedef struct nn_op {
     nn_kind kind;
     nn_dtype dtype;
     int64_t x[4];      /* logical input shape: (n, features) or (n, c, h, w) */
-    int more_count;    /* inputs after the first */
-    int64_t more[NN_INPUTS_MAX - 1][4]; /* their shapes */
+    int more_count;    /* inputs after the first: of Concatenate; 1 for Add, Subtract, Multiply of two arrays */
+    int64_t more[NN_INPUTS_MAX - 1][4]; /* their shapes; of Add, Subtract, Multiply by a weight: its shape, (1, ...) */
+    int64_t shape[4];  /* Reshape: of the output */
     int64_t channels;  /* out features of Linear, out channels of Conv2d */
     int64_t groups;    /* Conv2d; 1 otherwise */
     nn_window window;  /* Conv2d, MaxPool2d, AvgPool2d (without dilation) */
     bool bias;         /* Linear, Conv2d: has a bias */
     bool direct;       /* Conv2d: direct sums only, never Winograd's algorithm */
-    double parameter[2];    /* LeakyReLU: slope; ELU: alpha; Softplus: beta, threshold */
+    double parameter[2];    /* LeakyReLU: slope; ELU: alpha; Softplus: beta, threshold; Scale: factor, summand */
     bool count_include_pad; /* AvgPool2d: cells of the padding count in the divisor */
     int64_t divisor;        /* AvgPool2d: divides all sums; 0: the number of cells */
     bool training;          /* Dropout, BatchNorm: the layer is in training mode */
@@ -113,18 +114,24 @@ typedef struct nn_op {
     int needs;              /* NN_NEEDS_* */
     bool overwrites;        /* backward heeds nn_io.overwrite */
     bool indices;           /* Embedding: x is int64, and has no gradient */
+    int inputs;             /* arrays read beside weights: 1 + more_count, or planning fails */
+    bool loss;              /* y is ONE double, and a target is read */
+    bool reads_labels;      /* the target is int64, each at least 0 and below x[1] */
+    int64_t target[4];      /* a loss: logical shape of the target; at first that of x */
+    int64_t target_count;
 } nn_op;
 
 /*
- * The buffers of one run. Forward writes y (and saved); a loss writes ONE double to y whatever its dtype; backward reads dy and what `needs` says, writes dx
- * unless it is NULL, and ADDS to dweight and dbias unless they are NULL.
+ * The buffers of one run. Forward writes y (and saved); a loss writes ONE double to y whatever its dtype; backward
+ * reads dy and what `needs` says, writes dx and dmore unless they are NULL, and ADDS to dweight and dbias unless they
+ * are NULL. An operation behaves as in training only if both `training`s hold, the run's and the operation's own.
  */
 typedef struct nn_io {
     void *y;
     const void *x;
     const void *more[NN_INPUTS_MAX - 1]; /* the inputs after the first */
     const void *weight, *bias;
-    const void *target; /* int64 labels (n), or an array like x */
+    const void *target; /* int64 labels, or an array of the operation's dtype */
     void *saved;        /* NULL in forward: backward will not come */
     void *work;
     void *buffers[2];   /* BatchNorm: running mean and variance, changed by forward in training */
@@ -135,7 +142,7 @@ typedef struct nn_io {
     void *dmore[NN_INPUTS_MAX - 1]; /* each may be NULL, as dx may */
     void *dweight, *dbias;
     const void *dy; /* losses: ONE double, the factor on their gradient; NULL means 1 */
-    bool overwrite;  /* write dweight and dbias instead of adding; only where op.overwrites */
+    bool overwrite; /* write dweight and dbias instead of adding; only where op.overwrites */
 } nn_io;
 
 const char *nn_op_name(nn_kind kind);
@@ -178,17 +185,29 @@ int64_t nn_update_nonfinite(const nn_update *update);
 /* ---- compiled step ----------------------------------------------------------------------------------- */
 
 /*
- * A node of a step: one operation. It reads the value `input` (0 is the step's x, i + 1 is the output of node
- * i) and the caller's weights, and writes the value of its own. Only the last node may be a loss.
+ * A node of a step: one operation. It reads values and the caller's weights, and writes the value of its own. Values
+ * are numbered: first the `sources` that the caller gives with each batch, then the outputs of the nodes in order.
  */
 typedef struct nn_node {
     nn_op op; /* kind, dtype, x (x[0] is the capacity in samples), arguments: as for nn_op_plan */
-    int64_t input;
+    int64_t inputs[NN_INPUTS_MAX]; /* the values that x and op.more are: 1 + op.more_count of them */
     const void *weight, *bias;
     void *dweight, *dbias; /* NULL: frozen, no work is done for it */
     void *buffers[2];      /* the caller's, as in nn_io */
     uint64_t *calls;       /* the caller's counter of calls, read by each forward in training, which adds one; or NULL */
 } nn_node;
+
+/*
+ * Nodes in an order in which they can be run. What leads to no output is run forward alone. Only the last may be a
+ * loss: then the one output is what it reads.
+ */
+typedef struct nn_graph {
+    const nn_node *nodes;
+    int64_t count;
+    int64_t sources;        /* each is read by some node */
+    const int64_t *outputs; /* values, each once, none of them a source; not looked at where there is a loss */
+    int64_t output_count;
+} nn_graph;
 
 typedef struct nn_step nn_step;
 
@@ -201,25 +220,26 @@ typedef enum nn_step_mode {
 } nn_step_mode;
 
 /* Plans all nodes and lays out the arena. On failure *node is the index of the node at fault, or -1. */
-nn_status nn_step_create(nn_step **step, const nn_node *nodes, int64_t count, int64_t *node, nn_error *error);
+nn_status nn_step_create(nn_step **step, const nn_graph *graph, int64_t *node, nn_error *error);
 void nn_step_destroy(nn_step *step);
 
 /*
- * Runs one batch of n samples, 0 <= n <= capacity. x and target are dense as for operations; labels are copied
- * and checked before anything is run. *loss is untouched by NN_STEP_PREDICT.
+ * Runs one batch of n samples, 0 <= n <= capacity. x (one array for each source) and target are dense as for
+ * operations; labels are copied and checked before anything is run. *loss is untouched by NN_STEP_PREDICT.
  */
-nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *x, const void *target, int64_t n,
+nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *const *x, const void *target, int64_t n,
                       nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
                       nn_error *error);
 
 /*
  * The two halves, for a gradient that comes from elsewhere. Forward runs up to the loss, if there is one, and
- * copies x. Backward reads the gradient of the output, dy, ADDS to the gradients of the parameters if they are
- * wanted, and writes that of x to dx unless it is NULL; each forward serves one backward, and any other run in
- * between takes it away.
+ * copies x. Backward reads the gradients of all outputs, dy, ADDS to the gradients of the parameters if they are
+ * wanted, and writes those of all sources to dx unless it is NULL; each forward serves one backward, and any other
+ * run in between takes it away.
  */
-nn_status nn_step_forward(nn_step *step, const void *x, int64_t n, int64_t *node, nn_error *error);
-nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, bool parameters, int64_t *node, nn_error *error);
+nn_status nn_step_forward(nn_step *step, const void *const *x, int64_t n, int64_t *node, nn_error *error);
+nn_status nn_step_backward(nn_step *step, const void *const *dy, void *const *dx, bool parameters, int64_t *node,
+                           nn_error *error);
 int64_t nn_step_recorded(const nn_step *step); /* samples of the forward that waits for its backward, or -1 */
 void nn_step_forget(nn_step *step);            /* it waits no longer: the weights have changed */
 
@@ -240,13 +260,14 @@ void nn_gather(void *rows, const nn_rows *source, const void *scaled, const int6
 /* Many batches, run in one call or, with breaks, in several. */
 typedef struct nn_epoch {
     nn_step_mode mode;    /* any but NN_STEP_GRADIENTS */
-    nn_rows x, target;    /* target: int64 labels where the loss reads labels */
+    const nn_rows *x;     /* one for each source */
+    nn_rows target;       /* int64 labels where the loss reads labels */
     const int64_t *order; /* (samples): rows in the order they are taken, checked by the caller; NULL: as they lie */
     int64_t samples, batch;
     bool stop_at_nonfinite; /* a loss that is not finite ends it before its batch changes anything */
     double *loss;           /* (batches): written; NULL in NN_STEP_PREDICT */
     int64_t *correct;       /* (batches) or NULL: written, how many outputs are largest at the label */
-    void *output;           /* (samples, ...) or NULL: written, as the step stores it */
+    void *output;           /* (samples, ...) or NULL: written, as the step stores its first output */
 
     /* How far it is: zero to begin with. */
     int64_t done;   /* whole batches */
@@ -272,14 +293,17 @@ int64_t nn_step_capacity(const nn_step *step); /* in samples */
 /* Where a value lies during and after a run, and the planned node: for introspection and predictions. */
 const void *nn_step_value(const nn_step *step, int64_t value);
 const nn_op *nn_step_op(const nn_step *step, int64_t node);
-/* Offset and bytes in the arena of a node's output, its gradient and its saved state (offset -1: none). */
+/* Offset and bytes in the arena of a value and its gradient, and of a node's saved state (offset -1: none). */
 typedef struct nn_place {
     int64_t offset, bytes;
     int64_t from, to; /* first and last time of use: forward of node i is i, its backward 2 * count - 1 - i */
 } nn_place;
-void nn_step_places(const nn_step *step, int64_t node, nn_place *y, nn_place *dy, nn_place *saved);
-/* Those of the batch's x and target, and of the workspace. */
-void nn_step_common_places(const nn_step *step, nn_place *x, nn_place *target, nn_place *work);
+void nn_step_value_places(const nn_step *step, int64_t value, nn_place *y, nn_place *dy);
+nn_place nn_step_saved_place(const nn_step *step, int64_t node);
+/* Of the gradient of a node's input on its way to be added to what came before it. */
+nn_place nn_step_aside_place(const nn_step *step, int64_t node, int input);
+/* Those of the target and of the workspace. */
+void nn_step_common_places(const nn_step *step, nn_place *target, nn_place *work);
 
 /* ---- random stream ----------------------------------------------------------------------------------- */
 

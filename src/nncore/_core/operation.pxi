@@ -33,6 +33,9 @@ cdef int _describe(nn_op *op, object given, int type_number) except -1:
     op.more_count = len(given.more_shapes)
     for axis in range(op.more_count):
         _set_sizes(op.more[axis], given.more_shapes[axis])
+    if op.more_count == 0 and given.weight is not None:
+        _set_sizes(op.more[0], given.weight.shape)  # read where a weight stands in for an input
+    _set_sizes(op.shape, given.y_shape)
     op.channels = given.channels
     op.groups = given.groups
     for axis in range(2):
@@ -177,11 +180,11 @@ def operation_backward(given, tuple kept not None, ndarray grad not None, *, bin
     cdef int type_number = number, i
     _plan(&op, &io, given, type_number)
     cdef ndarray dy = _in_engine_order(grad, given.y_shape, type_number, label, "grad")
-    io.call = call
     input_grad = input_grad and not op.indices
     cdef ndarray dx = _empty_value(given.x_shape, type_number) if input_grad else None
     cdef list others = [_empty_value(shape, type_number) for shape in given.more_shapes] if input_grad else []
     cdef ndarray work = workspace(op.backward_bytes)
+    io.call = call
     io.dy = cnp.PyArray_DATA(dy)
     io.x = _address(first)
     for i in range(len(rest)):

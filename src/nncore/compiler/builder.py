@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,16 @@ def _flatten(layer: nn.Flatten, label: str, shape: Shape) -> Node | None:
     return Node(label, "flatten", shape, (shape[0], int(np.prod(shape[1:]))))
 
 
+def _unflatten(layer: nn.Unflatten, label: str, shape: Shape) -> Node:
+    if layer.dim % len(shape) == 0:
+        raise ValueError(f"compile: {label}: the axis of samples cannot be parted in a step")
+    return Node(label, "reshape", shape, layer._shape_of(shape))
+
+
+def _nothing(_layer: Module, _label: str, _shape: Shape) -> None:
+    return None
+
+
 def _elementwise(kind: str, *names: str) -> Callable[[Any, str, Shape], Node]:
     """The rule of an activation; `names` are the attributes that are its parameters."""
 
@@ -153,6 +164,8 @@ _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
     nn.AvgPool2d: _avg_pool2d,
     nn.GlobalAvgPool2d: _global_avg_pool2d,
     nn.Flatten: _flatten,
+    nn.Unflatten: _unflatten,
+    nn.Identity: _nothing,
     nn.ReLU: _elementwise("relu"),
     nn.Sigmoid: _elementwise("sigmoid"),
     nn.Tanh: _elementwise("tanh"),
@@ -187,8 +200,27 @@ def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
         yield name, module
 
 
-def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> list[Node]:
+@dataclass
+class Graph:
+    """Operations in order of execution; a loss is the last.
+
+    Values are numbered: first the `sources`, the arrays of a batch, then the nodes' outputs.
+    """
+
+    nodes: list[Node]
+    sources: int
+    outputs: tuple[int, ...]  # values; with a loss the one that it reads
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the outputs, at the capacity."""
+        return tuple(self.nodes[value - self.sources].y_shape for value in self.outputs)
+
+
+def lower(model: Module, loss_fn: Any, input_shapes: tuple[Shape, ...], capacity: int) -> Graph:
     """The operations of a model and its loss, for batches of up to `capacity` samples.
+
+    `input_shapes` are those of one sample, of each of the model's inputs.
 
     Raises
     ------
@@ -197,8 +229,11 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
     ValueError
         Shapes that do not fit, as the layer itself would say it.
     """
+    if len(input_shapes) != 1:
+        name = type(model).__name__
+        raise TypeError(f"compile: {name} has one input, got {len(input_shapes)} arrays")
     nodes: list[Node] = []
-    shape: Shape = (capacity, *input_shape)
+    shape: Shape = (capacity, *input_shapes[0])
     for name, layer in leaves(model):
         label = f"{type(layer).__name__} ({name})" if name else type(layer).__name__
         node = _described(layer, label, shape)
@@ -207,6 +242,7 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
             shape = node.y_shape
     if not nodes:
         raise ValueError(f"compile: the model has no layer that computes: {model!r}")
+    outputs = (len(nodes),)
     if loss_fn is not None:
         kind = _LOSSES.get(type(loss_fn))
         if kind is None:
@@ -219,4 +255,4 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
                 f"{type(loss_fn).__name__}: logits have shape {shape}, expected (batch, classes)"
             )
         nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,)))
-    return nodes
+    return Graph(nodes, 1, outputs)

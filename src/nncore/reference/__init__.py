@@ -32,6 +32,20 @@ from ._activations import (
     tanh,
     tanh_backward,
 )
+from ._arithmetic import (
+    add,
+    add_backward,
+    concatenate,
+    concatenate_backward,
+    multiply,
+    multiply_backward,
+    reshape,
+    reshape_backward,
+    scale,
+    scale_backward,
+    subtract,
+    subtract_backward,
+)
 from ._avg_pool2d import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -40,20 +54,41 @@ from ._avg_pool2d import (
 )
 from ._conv2d import conv2d, conv2d_backward
 from ._linear import linear, linear_backward, linear_backward_per_sample
+from ._lookups import dropout, embedding, embedding_backward
 from ._losses import cross_entropy, cross_entropy_backward, mse, mse_backward
 from ._max_pool2d import max_pool2d, max_pool2d_backward, pool_output_size
+from ._norms import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
+    running_statistics,
+)
 from ._optimizers import adam_step, sgd_step
 
 __all__ = [
     "adam_step",
+    "add",
+    "add_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "concatenate",
+    "concatenate_backward",
     "conv2d",
     "conv2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
+    "dropout",
     "elu",
     "elu_backward",
+    "embedding",
+    "embedding_backward",
     "exp",
     "exp_backward",
     "flatten",
@@ -62,6 +97,10 @@ __all__ = [
     "gelu_backward",
     "global_avg_pool2d",
     "global_avg_pool2d_backward",
+    "group_norm",
+    "group_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -73,9 +112,18 @@ __all__ = [
     "max_pool2d_backward",
     "mse",
     "mse_backward",
+    "multiply",
+    "multiply_backward",
     "pool_output_size",
     "relu",
     "relu_backward",
+    "reshape",
+    "reshape_backward",
+    "rms_norm",
+    "rms_norm_backward",
+    "running_statistics",
+    "scale",
+    "scale_backward",
     "sgd_step",
     "sigmoid",
     "sigmoid_backward",
@@ -83,6 +131,8 @@ __all__ = [
     "silu_backward",
     "softplus",
     "softplus_backward",
+    "subtract",
+    "subtract_backward",
     "tanh",
     "tanh_backward",
 ]
