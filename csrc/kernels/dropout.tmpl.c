@@ -28,19 +28,31 @@ NN_INLINE wide times(wide a, uint32_t b) {
 #endif
 }
 
-/* Blocks `first` ... of the stream, WL of them: low = words 0 and 1, high = words 2 and 3. */
-NN_INLINE void philox(uint64_t first, const uint32_t key[2], const uint32_t nonce[2], wide *low, wide *high) {
-    wide c0 = first - (wide){0}, c2 = (uint64_t)nonce[0] - (wide){0}, c3 = (uint64_t)nonce[1] - (wide){0};
-    for (int i = 0; i < WL; i++) c0[i] += (uint64_t)i;
-    wide c1 = c0 >> 32;
+/* What all blocks of a stream begin with, and the keys of the ten rounds, in every lane. */
+typedef struct setup {
+    wide keys[10][2], number, nonce[2];
+} setup;
+
+static setup setup_of(const uint32_t key[2], uint32_t nonce0, uint32_t nonce1) {
+    setup s = {.nonce = {(uint64_t)nonce0 - (wide){0}, (uint64_t)nonce1 - (wide){0}}};
     uint32_t k0 = key[0], k1 = key[1];
+    for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+        s.keys[round][0] = (uint64_t)k0 - (wide){0};
+        s.keys[round][1] = (uint64_t)k1 - (wide){0};
+    }
+    for (int i = 0; i < WL; i++) s.number[i] = (uint64_t)i;
+    return s;
+}
+
+/* Blocks `first` ... of the stream, WL of them: low = words 0 and 1, high = words 2 and 3. */
+NN_INLINE void philox(uint64_t first, const setup *s, wide *low, wide *high) {
+    wide c0 = s->number + first, c1 = c0 >> 32, c2 = s->nonce[0], c3 = s->nonce[1];
     NN_UNROLL(10) for (int round = 0; round < 10; round++) {
         const wide p0 = times(c0, 0xD2511F53u), p1 = times(c2, 0xCD9E8D57u);
-        c0 = (p1 >> 32) ^ c1 ^ (uint64_t)k0;
-        c2 = (p0 >> 32) ^ c3 ^ (uint64_t)k1;
+        c0 = (p1 >> 32) ^ c1 ^ s->keys[round][0];
+        c2 = (p0 >> 32) ^ c3 ^ s->keys[round][1];
         c1 = p1;
         c3 = p0;
-        k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
     }
     *low = (c0 & 0xFFFFFFFFu) | c1 << 32;
     *high = (c2 & 0xFFFFFFFFu) | c3 << 32;
@@ -49,17 +61,17 @@ NN_INLINE void philox(uint64_t first, const uint32_t key[2], const uint32_t nonc
 /* The rest of a number whose first sixteen bits are the threshold's. */
 static NN_NOINLINE bool kept_after_all(const nn_dropout_args *a, int64_t element) {
     wide low, high;
-    const uint32_t nonce[2] = {a->nonce[0] ^ 0x9E3779B9u, a->nonce[1]};
-    philox((uint64_t)element, a->key, nonce, &low, &high);
+    const setup other = setup_of(a->key, a->nonce[0] ^ 0x9E3779B9u, a->nonce[1]);
+    philox((uint64_t)element, &other, &low, &high);
     return (low[0] & ((UINT64_C(1) << 47) - 1)) < (a->keep & ((UINT64_C(1) << 47) - 1));
 }
 
 /* The bits of elements 64 word ... 64 word + 63. */
-NN_INLINE uint64_t bits_of(const nn_dropout_args *a, int64_t word) {
+NN_INLINE uint64_t bits_of(const nn_dropout_args *a, const setup *s, int64_t word) {
     uint16_t halves[64];
-    for (int b = 0; b < BLOCKS; b += WL) {
+    NN_UNROLL(4) for (int b = 0; b < BLOCKS; b += WL) {
         wide low, high;
-        philox((uint64_t)word * BLOCKS + (uint64_t)b, a->key, a->nonce, &low, &high);
+        philox((uint64_t)word * BLOCKS + (uint64_t)b, s, &low, &high);
         memcpy(halves + 4 * b, &low, sizeof low);
         memcpy(halves + 32 + 4 * b, &high, sizeof high);
     }
@@ -104,8 +116,9 @@ NN_INLINE void keep(REAL *y, const REAL *x, uint64_t bits, int64_t count, vec sc
 
 NN_INLINE void keep_all(const nn_dropout_args *a, int64_t begin, int64_t end, bool draw) {
     const vec scale = vset((REAL)a->scale);
+    const setup s = setup_of(a->key, a->nonce[0], a->nonce[1]);
     for (int64_t i = begin; i < end; i += 64) {
-        const uint64_t bits = draw ? bits_of(a, i / 64) : a->bits[i / 64];
+        const uint64_t bits = draw ? bits_of(a, &s, i / 64) : a->bits[i / 64];
         if (draw && a->bits) a->bits[i / 64] = bits;
         if (!a->y) continue;
         if (end - i >= 64) keep((REAL *)a->y + i, (const REAL *)a->x + i, bits, 64, scale);

@@ -14,6 +14,17 @@
 
 enum { CHAINS = 4, SEGMENT = 64 * CHAINS * VL };
 
+/* vsum's sum, by shuffles: short rows spend most of their time here. */
+NN_INLINE double total_of(vec v) {
+#if VEC_BYTES == 32 && NN_BITS == 32
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return (double)_mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+#else
+    return (double)vsum(v);
+#endif
+}
+
 typedef struct row {
     const REAL *x, *dy, *weight, *bias;
     REAL mean, inverse, offset;
@@ -57,8 +68,8 @@ NN_INLINE void sums(terms kind, const row *r, int64_t size, double total[2]) {
             NN_UNROLL(4) for (int c = 0; c < CHAINS; c++) add_terms(kind, r, i + c * VL, VL, &one[c], &two[c]);
         for (; i + VL <= end; i += VL) add_terms(kind, r, i, VL, &one[0], &two[0]);
         if (i < end) add_terms(kind, r, i, end - i, &one[1], &two[1]);
-        total[0] += (double)vsum((one[0] + one[1]) + (one[2] + one[3]));
-        if (kind != VALUES) total[1] += (double)vsum((two[0] + two[1]) + (two[2] + two[3]));
+        total[0] += total_of((one[0] + one[1]) + (one[2] + one[3]));
+        if (kind != VALUES) total[1] += total_of((two[0] + two[1]) + (two[2] + two[3]));
     }
 }
 
@@ -72,17 +83,17 @@ NN_INLINE void write_y(REAL *y, const row *r, int64_t i, int64_t lanes) {
 NN_DEFINE_KERNEL(layer_norm_forward) {
     const nn_layer_norm_args *a = args;
     const int64_t size = a->size;
-    const double count = (double)size;
+    const double share = 1 / (double)size;
     for (int64_t n = begin; n < end; n++) {
         row r = {.x = (const REAL *)a->x + n * size, .weight = a->weight, .bias = a->bias};
         double total[2];
         if (a->centred) {
             sums(VALUES, &r, size, total);
-            r.mean = (REAL)(total[0] / count);
+            r.mean = (REAL)(total[0] * share);
         }
         sums(SQUARES, &r, size, total);
-        const double lost = a->centred ? total[0] / count : 0; /* of the mean, by rounding */
-        double variance = total[1] / count - lost * lost;
+        const double lost = a->centred ? total[0] * share : 0; /* of the mean, by rounding */
+        double variance = total[1] * share - lost * lost;
         if (variance < 0) variance = 0;
         const double inverse = 1 / __builtin_sqrt(variance + a->eps);
         r.inverse = (REAL)inverse;

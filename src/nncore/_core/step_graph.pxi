@@ -87,6 +87,8 @@ cdef class _Graph:
         cdef list shapes = [None] * self._sources
         for i in range(count):
             node, op = nodes[i], nn_step_op(self._step, i)
+            if op.indices:
+                raise TypeError(f"compile: {node.label} reads whole numbers, a step floating ones: run it eagerly")
             for array, size in ((node.weight, op.weight_count), (node.weight_grad, op.weight_count),
                                 (node.bias, op.bias_count), (node.bias_grad, op.bias_count)):
                 _held(array, size, self._type_number, node.label, "weight or bias")

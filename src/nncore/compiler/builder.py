@@ -181,6 +181,8 @@ _LOSSES: dict[type, str] = {nn.CrossEntropyLoss: "cross_entropy", nn.MSELoss: "m
 
 def _described(layer: Module, label: str, shape: Shape) -> Node | None:
     """The operation of a layer; None where it changes nothing."""
+    if isinstance(layer, nn.Embedding):
+        raise TypeError(f"compile: {label} has no compiled form: run the model eagerly")
     if isinstance(layer, Layer):
         node = layer._operation(shape)
         node.label = label

@@ -45,8 +45,8 @@ _TEXT = """
 
     In evaluation y = x. Backward: dx = dy / (1 - p) where x was kept, else 0.
 
-    Which are kept is a function of the seed, the layer's name in the model that was seeded, how many
-    calls in training came before, and the place in x: not of threads, memory order or batch size
+    Which are kept is a function of the seed, the layer's name in the model that was seeded, how
+    many calls in training came before, and the place in x: not of threads, memory order or batch size
     elsewhere, eager and compiled alike. `reset_parameters(seed)` of a model seeds all its layers
     and starts counting anew; `nn.random_state` and `nn.load_random_state` save and restore the
     counters, so that training goes on with the masks it would have had.
@@ -151,11 +151,17 @@ def load_random_state(model: Module, state: Mapping[str, Stream]) -> None:
         )
     for name, given in state.items():
         if not isinstance(given, Mapping) or set(given) != {"seed", "name", "calls"}:
-            raise ValueError(f"load_random_state: {name} must have seed, name and calls, got {given!r}")
+            raise ValueError(
+                f"load_random_state: {name} must have seed, name and calls, got {given!r}"
+            )
         if not isinstance(given["name"], str):
-            raise TypeError(f"load_random_state: name of {name} must be a string, got {given['name']!r}")
+            raise TypeError(
+                f"load_random_state: name of {name} must be a string, got {given['name']!r}"
+            )
         for key in ("seed", "calls"):
-            seed_or_entropy(given[key] if given[key] is not None else -1, f"load_random_state: {name}: {key}")  # type: ignore[literal-required]
+            seed_or_entropy(
+                given[key] if given[key] is not None else -1, f"load_random_state: {name}: {key}"
+            )  # type: ignore[literal-required]
     for name, layer in layers.items():
         layer._stream = (int(state[name]["seed"]), state[name]["name"])
         layer._calls[0] = state[name]["calls"]

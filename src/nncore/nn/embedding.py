@@ -94,11 +94,6 @@ class Embedding(Layer):
             weight.data[self.padding_idx] = 0
 
     def _operation(self, shape: Shape) -> Operation:
-        if len(shape) > 2:
-            raise ValueError(
-                f"Embedding: x has shape {shape}, expected (batch,) or (batch, length) in a"
-                " compiled step"
-            )
         return Operation(
             "Embedding",
             "embedding",

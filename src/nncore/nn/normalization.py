@@ -258,9 +258,7 @@ class _RowNorm(_Norm):
         own = self.normalized_shape
         if len(shape) <= len(own) or shape[len(shape) - len(own) :] != own:
             expected = ", ".join(["N", "...", *map(str, own)])
-            raise ValueError(
-                f"{type(self).__name__}: x has shape {shape}, expected ({expected})"
-            )
+            raise ValueError(f"{type(self).__name__}: x has shape {shape}, expected ({expected})")
         return self._described(kind, shape, math.prod(own), parameter=(eps, 0.0))
 
 
@@ -319,8 +317,7 @@ class LayerNorm(_RowNorm):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps},"
-            f" elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )
 
 
@@ -380,8 +377,7 @@ class RMSNorm(_RowNorm):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps},"
-            f" elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )
 
 

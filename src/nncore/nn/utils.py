@@ -15,8 +15,8 @@ from nncore.nn.parameter import Parameter
 def fuse_conv_bn_eval(conv: Conv2d, bn: BatchNorm2d) -> Conv2d:
     """A convolution that computes what `conv` and then `bn` do in evaluation, for prediction.
 
-    weight' = weight s and bias' = (bias - running_mean) s + bn.bias by output channel, s = bn.weight
-    / sqrt(running_var + eps), computed in float64. The layers themselves are left alone. PyTorch's
+    weight' = weight s and bias' = (bias - running_mean) s + bn.bias by output channel,
+    s = bn.weight / sqrt(running_var + eps), computed in float64. The layers themselves are left alone. PyTorch's
     `torch.nn.utils.fuse_conv_bn_eval`.
 
     Raises
