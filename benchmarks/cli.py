@@ -59,6 +59,7 @@ def _run(options: argparse.Namespace) -> int:
         results = _measure_all(cases, team, options)
         known = _known(team, results)
     print("\n" + report.contestants_table(known))
+    print(f"\n{report.FOOTNOTE}")
     problems = report.failures(results)
     for line in problems:
         print(line)

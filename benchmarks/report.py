@@ -9,6 +9,10 @@ from benchmarks.contestants import OURS
 from benchmarks.results import CaseResult, Measurement
 
 EMPTY = "-"
+FOOTNOTE = (
+    "Rows are warm: before a round each contestant rehearses until it gets no faster. "
+    "Rows called cold find none of their data in cache."
+)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

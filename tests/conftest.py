@@ -31,6 +31,25 @@ def isa(request):
     engine.isa_select(before)
 
 
+@pytest.fixture
+def default_and_avx2():
+    """Calls a function twice: the default may run AVX-512, and must have the bits of AVX2."""
+    if "avx2" not in engine.isa_available():
+        pytest.skip("the baseline does everything here")
+    before = engine.isa_active()
+
+    def call(function):
+        results = []
+        for name in (None, "avx2"):
+            engine.isa_select(name)
+            assert engine.isa_active() == "avx2"
+            results.append(function())
+        return results
+
+    yield call
+    engine.isa_select(before)
+
+
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
 def dtype(request):
     return request.param

@@ -9,7 +9,19 @@
 #define NN_KERNELS_MAXPOOL2D_2X2_H
 
 #include "maxpool2d.h"
+#include "vtranspose.h"
 #include "winner.h"
+
+enum { CACHE_LINE = 64 };
+
+/* The largest of a, b in the upper row and c, d in the lower one, and its position. */
+NN_INLINE vec pool_four(vec a, vec b, vec c, vec d, ivec *winner, ivec *odd) {
+    const vec upper = vmax(b, a), lower = vmax(d, c);
+    const ivec down = lower > upper, right = b > a;
+    *odd |= vunordered(a, b) | vunordered(c, d);
+    *winner = (down & ivset(2)) | ((right ^ ((right ^ (d > c)) & down)) & ivset(1));
+    return vmax(lower, upper);
+}
 
 /* `vecs` vectors of one window, `apart` elements apart: those at x, its neighbours `col` right and `row` below. */
 NN_INLINE void pool_pairs(REAL *y, uint8_t *index, const REAL *x, int64_t row, int64_t col, int vecs, int64_t apart,
@@ -18,17 +30,31 @@ NN_INLINE void pool_pairs(REAL *y, uint8_t *index, const REAL *x, int64_t row, i
     NN_UNROLL(4) for (int v = 0; v < vecs; v++, x += apart) {
         const vec a = vkept(vload(x)), b = vkept(vload(x + col));
         const vec c = vkept(vload(x + row)), d = vkept(vload(x + row + col));
-        const vec upper = vmax(b, a), lower = vmax(d, c);
-        *odd |= vunordered(a, b) | vunordered(c, d);
-        vstore(y + v * apart, vmax(lower, upper));
-        if (!index) continue;
-        const ivec down = lower > upper, right = b > a;
-        winner[v] = (down & ivset(2)) | ((right ^ ((right ^ (d > c)) & down)) & ivset(1));
+        vstore(y + v * apart, pool_four(a, b, c, d, &winner[v], odd));
     }
     if (!index) return;
     if (vecs == 4) winner_pack4(index, winner);
     else if (vecs == 2) winner_pack2(index, index + apart, winner);
     else winner_pack(index, winner[0]);
+}
+
+/* Vector `v` of the three that hold three half vectors from p on and as many from q on. */
+NN_INLINE vec load_halves(const REAL *p, const REAL *q, int v) {
+    return vkept(v == 0 ? vload(p) : v == 1 ? vstraddle(vload(p + VL / 2), vload(q)) : vload(q + VL / 2));
+}
+
+/* Two windows of 3 VL / 2 channels, `step` apart: three vectors of y, where each by itself would take two. */
+NN_INLINE void pool_two_windows(REAL *y, uint8_t *index, const REAL *x, int64_t row, int64_t step, ivec *odd) {
+    const REAL *right = x + 3 * VL / 2;
+    ivec winner[3];
+    NN_UNROLL(3) for (int v = 0; v < 3; v++) {
+        const vec a = load_halves(x, x + step, v), b = load_halves(right, right + step, v);
+        const vec c = load_halves(x + row, x + row + step, v), d = load_halves(right + row, right + row + step, v);
+        vstore(y + v * VL, pool_four(a, b, c, d, &winner[v], odd));
+    }
+    if (!index) return;
+    winner_pack2(index, index + VL, winner);
+    winner_pack(index + 2 * VL, winner[2]);
 }
 
 /* The first of a row of windows in each array, and how far it is to the next window. */
@@ -37,13 +63,22 @@ typedef struct pool_line {
     uint8_t *index;
     const REAL *x;
     int64_t windows, step, row, c;
+    int64_t ahead; /* to the row of windows below */
 } pool_line;
 
 /* The index `k` elements on, NULL where there is none. */
 NN_INLINE uint8_t *index_at(uint8_t *index, int64_t k, bool indexed) { return indexed ? index + k : NULL; }
 
-/* The next window of the line. */
+/*
+ * The next window of the line. The processor guesses badly what comes after two rows side by side: so it is told, a
+ * whole row of windows before.
+ */
 NN_INLINE void advance(pool_line *l, bool indexed) {
+    const REAL *below = l->x + l->ahead;
+    for (int64_t k = 0; k < l->step; k += CACHE_LINE / (int)sizeof(REAL)) {
+        __builtin_prefetch(below + k);
+        __builtin_prefetch(below + l->row + k);
+    }
     l->x += l->step;
     l->y += l->c;
     l->index = index_at(l->index, l->c, indexed);
@@ -75,20 +110,34 @@ NN_INLINE void pool_line_rest(pool_line l, int64_t rest, bool indexed, ivec *odd
     }
 }
 
+/* Windows of 3 VL / 2 channels, two at a time. */
+NN_INLINE void pool_line_pairs(pool_line l, bool indexed, ivec *odd) {
+    const int64_t windows = l.windows;
+    for (int64_t i = 0; i + 2 <= windows; i += 2, advance(&l, indexed), advance(&l, indexed))
+        pool_two_windows(l.y, l.index, l.x, l.row, l.step, odd);
+    l.windows = windows % 2;
+    if (l.windows > 0) pool_line_rest(l, l.c, indexed, odd);
+}
+
+/* Which channels of a row are done, and how. */
+typedef enum channels { WIDE, REST, THREE_HALVES } channels;
+
 /*
- * Rows `begin` to `end` of y, of all images. The `wide` channels are done four vectors at a time, the rest apart.
+ * Rows `begin` to `end` of y, of all images. The wide channels are done four vectors at a time, the rest apart.
  * Fewer channels than a vector holds run over into the windows that are done next: the last rows are left out.
  */
-NN_INLINE bool pool_pairs_rows(const nn_maxpool2d_args *a, int64_t begin, int64_t end, bool wide, bool indexed) {
+NN_INLINE bool pool_pairs_rows(const nn_maxpool2d_args *a, int64_t begin, int64_t end, channels which, bool indexed) {
     const int64_t c = a->c, rest = c % (4 * VL);
     pool_line l = {.windows = a->out_w, .step = a->stride[1] * c, .row = a->w * c, .c = c};
+    l.ahead = a->stride[0] * l.row;
     ivec odd = ivset(0);
     int64_t image = begin / a->out_h, i = begin % a->out_h;
     for (int64_t r = begin; r < end; r++) {
         l.x = (const REAL *)a->x + (image * a->h + i * a->stride[0]) * l.row;
         l.y = (REAL *)a->y + r * a->out_w * c;
         l.index = indexed ? (uint8_t *)a->index + r * a->out_w * c : NULL;
-        if (wide) pool_line_wide(l, c - rest, indexed, &odd);
+        if (which == WIDE) pool_line_wide(l, c - rest, indexed, &odd);
+        else if (which == THREE_HALVES) pool_line_pairs(l, indexed, &odd);
         else pool_line_rest(l, nn_min(nn_max(rest, VL), c), indexed, &odd);
         if (++i == a->out_h) i = 0, image++;
     }
@@ -96,14 +145,16 @@ NN_INLINE bool pool_pairs_rows(const nn_maxpool2d_args *a, int64_t begin, int64_
 }
 
 /* A function for each form, so that each has its registers to itself. */
-#define POOL_PAIRS(name, wide, indexed)                                                            \
+#define POOL_PAIRS(name, which)                                                                    \
     static NN_NOINLINE bool name(const nn_maxpool2d_args *a, int64_t begin, int64_t end) {         \
-        return pool_pairs_rows(a, begin, end, wide, indexed);                                      \
+        return pool_pairs_rows(a, begin, end, which, false);                                       \
+    }                                                                                              \
+    static NN_NOINLINE bool name##_indexed(const nn_maxpool2d_args *a, int64_t begin, int64_t end) {\
+        return pool_pairs_rows(a, begin, end, which, true);                                        \
     }
-POOL_PAIRS(pool_2x2_wide, true, false)
-POOL_PAIRS(pool_2x2_rest, false, false)
-POOL_PAIRS(pool_2x2_wide_indexed, true, true)
-POOL_PAIRS(pool_2x2_rest_indexed, false, true)
+POOL_PAIRS(pool_2x2_wide, WIDE)
+POOL_PAIRS(pool_2x2_rest, REST)
+POOL_PAIRS(pool_2x2_three_halves, THREE_HALVES)
 
 /* Whether every window is whole: 2 x 2, side by side, no padding. */
 NN_INLINE bool pool_2x2_fits(const nn_maxpool2d_args *a) {
@@ -120,7 +171,9 @@ static int64_t pool_2x2(const nn_maxpool2d_args *a, int64_t begin, int64_t end) 
     if (end <= begin) return begin;
     bool calm = true;
     if (c >= 4 * VL) calm = a->index ? pool_2x2_wide_indexed(a, begin, end) : pool_2x2_wide(a, begin, end);
-    if (calm && c % (4 * VL) > 0)
+    if (c == 3 * VL / 2)
+        calm = a->index ? pool_2x2_three_halves_indexed(a, begin, end) : pool_2x2_three_halves(a, begin, end);
+    else if (calm && c % (4 * VL) > 0)
         calm = a->index ? pool_2x2_rest_indexed(a, begin, end) : pool_2x2_rest(a, begin, end);
     return calm ? end : begin;
 }

@@ -12,6 +12,7 @@
 #include "template.h"
 
 #include "maxpool2d.h"
+#include "vtranspose.h"
 #include "winner.h"
 
 /* dy where the winner stands at `position`, else 0. */
@@ -88,6 +89,28 @@ NN_INLINE void write_2x2(REAL *dx, source s, int64_t at, int64_t lanes) {
     store_lanes(dx + s.row + s.c, routed(grad, winner, 3, 1), lanes);
 }
 
+/*
+ * A window of 3 VL / 2 channels: three vectors for each of its two rows, the middle one half of either pixel, where
+ * pixel by pixel it would be four.
+ */
+NN_INLINE void write_2x2_three_halves(REAL *dx, source s, int64_t at) {
+    vec grad[3];
+    ivec winner[3];
+    load_window(&grad[0], &winner[0], s, at, VL, 1);
+    load_window(&grad[2], &winner[2], s, at + VL / 2, VL, 1);
+    grad[1] = vstraddle(grad[2], grad[0]);
+    winner[1] = (ivec)vstraddle((vec)winner[2], (vec)winner[0]);
+    NN_UNROLL(2) for (int i = 0; i < 2; i++, dx += s.row) {
+        const vec left = (vec)winner_pattern(2 * i, 1), right = (vec)winner_pattern(2 * i + 1, 1);
+        const ivec here[3] = {(ivec)left, (ivec)vstraddle(left, right), (ivec)right};
+        NN_UNROLL(3) for (int v = 0; v < 3; v++) vstore(dx + v * VL, (vec)((ivec)grad[v] & (winner[v] == here[v])));
+    }
+}
+
+static NN_NOINLINE void write_2x2_three_halves_row(REAL *dx, source s, int64_t at, int64_t windows) {
+    for (int64_t j = 0; j < windows; j++, dx += 3 * VL, at += 3 * VL / 2) write_2x2_three_halves(dx, s, at);
+}
+
 /* `windows` windows of 2 x 2 side by side, from window `at` on. */
 static NN_NOINLINE void write_2x2_row(REAL *dx, source s, int64_t at, int64_t windows) {
     if (s.c >= VL) {
@@ -125,7 +148,8 @@ NN_DEFINE_KERNEL(maxpool2d_backward_disjoint) {
             const int64_t start = j * s.across - a->padding[1];
             if (two && down.count == 2 && j >= inside.first && j < inside.end) {
                 const int64_t windows = inside.end - j;
-                write_2x2_row(dx + start * s.c, s, at, windows);
+                if (s.c == 3 * VL / 2) write_2x2_three_halves_row(dx + start * s.c, s, at, windows);
+                else write_2x2_row(dx + start * s.c, s, at, windows);
                 done = start + 2 * windows;
                 at += windows * s.c;
                 j += windows;

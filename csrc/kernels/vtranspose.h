@@ -1,5 +1,5 @@
 /*
- * vtranspose.h: the transpose of a square of VL x VL elements in registers.
+ * vtranspose.h: vectors that take lanes of two others; the transpose of a square of VL x VL elements in registers.
  *
  * Stage d swaps the off-diagonal d x d squares of every 2d x 2d square; the stages 1, 2, 4, ... up to VL / 2
  * together transpose.
@@ -25,6 +25,11 @@
 #else
 #define NN_EACH(f, d) NN_EACH16(f, 0, d)
 #endif
+
+#define NN_BEHIND(k, d) ((k) + (d))
+
+/* The upper half of a, then the lower half of b. */
+NN_INLINE vec vstraddle(vec a, vec b) { return __builtin_shufflevector(a, b, NN_EACH(NN_BEHIND, NN_LANES / 2)); }
 
 #define NN_TRANSPOSE_STAGE(t, d)                                                     \
     NN_UNROLL(16) for (int i = 0; i < VL; i++) if (!(i & (d))) {                     \

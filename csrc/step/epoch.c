@@ -169,7 +169,7 @@ static nn_status run(nn_step *step, nn_epoch *epoch, nn_update *const *updates, 
             over = is_over(&w, &step->nodes[*node].given.op);
         }
         if (status != NN_OK || epoch->time < end) return status;
-        if (epoch->mode == NN_STEP_TRAIN) status = nn_step_update(updates, update_count, error);
+        if (epoch->mode == NN_STEP_TRAIN) status = nn_update_run(updates, update_count, error);
         if (status != NN_OK) return status;
         epoch->done++;
         epoch->time = 0;

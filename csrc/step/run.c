@@ -109,12 +109,6 @@ void nn_step_zero(const nn_step *step) { clear_gradients(step, false); }
 
 void nn_step_clear(nn_step *step) { clear_gradients(step, true); }
 
-nn_status nn_step_update(nn_update *const *updates, int64_t count, nn_error *error) {
-    nn_status status = NN_OK;
-    for (int64_t i = 0; i < count && status == NN_OK; i++) status = nn_update_run(updates[i], error);
-    return status;
-}
-
 /* ---- a batch ----------------------------------------------------------------------------------------- */
 
 static nn_status forward(nn_step *step, int64_t end, const step_batch *batch, int64_t *node, nn_error *error) {
@@ -152,7 +146,7 @@ static nn_status run(nn_step *step, nn_step_mode mode, const void *const *x, con
         nn_step_zero(step);
         status = backward(step, step->count - 1, &batch, node, error);
     }
-    if (status == NN_OK && mode == NN_STEP_TRAIN) status = nn_step_update(updates, update_count, error);
+    if (status == NN_OK && mode == NN_STEP_TRAIN) status = nn_update_run(updates, update_count, error);
     if (status == NN_OK) memcpy(loss, nn_step_value(step, step->sources + step->count - 1), sizeof *loss);
     return status;
 }

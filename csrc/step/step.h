@@ -100,6 +100,5 @@ nn_status nn_step_forward_node(nn_step *step, int64_t i, const step_batch *batch
 nn_status nn_step_backward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error);
 /* Zeros in all gradients but those that backward writes rather than adds to. */
 void nn_step_zero(const nn_step *step);
-nn_status nn_step_update(nn_update *const *updates, int64_t count, nn_error *error);
 
 #endif

@@ -33,6 +33,23 @@ static void by_default(void) {
     }
 }
 
+/* By default only float32 may have kernels that are not AVX2's; whoever names AVX2 gets nothing else. */
+static void default_kernels(void) {
+    if (!nn_isa_available(NN_ISA_AVX2)) return;
+    int wider = 0;
+    for (int kernel = 0; kernel < nn_kernel_count(); kernel++)
+        for (int dtype = 0; dtype < NN_DTYPES; dtype++) {
+            CHECK_EQUAL(nn_isa_select(NULL, NULL), NN_OK);
+            nn_kernel_fn *code = nn_kernel((nn_kernel_id)kernel, (nn_dtype)dtype);
+            CHECK_EQUAL(nn_isa_select("avx2", NULL), NN_OK);
+            if (code == nn_kernel((nn_kernel_id)kernel, (nn_dtype)dtype)) continue;
+            CHECK_EQUAL(nn_isa_select("avx512", NULL), NN_OK);
+            CHECK(dtype == NN_FLOAT32 && code == nn_kernel((nn_kernel_id)kernel, NN_FLOAT32));
+            wider++;
+        }
+    CHECK(nn_isa_available(NN_ISA_AVX512) ? wider > 0 : wider == 0);
+}
+
 static void unknown_names_change_nothing(void) {
     const char *const unknown[] = {"avx", "AVX2", "avx2 ", "avx22", "unknown", "native"};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
@@ -77,6 +94,7 @@ int main(void) {
     check_start();
     by_name();
     by_default();
+    default_kernels();
     unknown_names_change_nothing();
     every_kernel_has_a_name_and_code();
     CHECK(strlen(nn_compiler()) > 3);

@@ -169,6 +169,14 @@ def test_the_roof_of_a_memory_bound_case_is_a_copy(fake) -> None:
     assert result.roof_share > 0
 
 
+def test_a_rehearsal_goes_on_until_it_gets_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(_Runs())
+    times = iter([9.0, 8.0, 7.0, 6.99, 7.0, 6.98])
+    monkeypatch.setattr(worker, "_time", lambda repetitions: next(times))
+    worker._rehearse(1)
+    assert list(times) == []
+
+
 class _Runs:
     """A builder whose only runner does nothing; stands in for a contestant."""
 

@@ -287,3 +287,17 @@ def test_an_output_that_does_not_fit():
     line.flags.writeable = False
     with pytest.raises(ValueError, match="out is read-only"):
         engine.relu_forward(x, out=line[:8])
+
+
+def test_wider_vectors_have_the_same_bits(activation, default_and_avx2, dtype, rng):
+    values = rng.standard_normal(4099) * 10
+    values[:9] = 0.0, -0.0, INF, -INF, NAN, 1e-40, -88.5, 88.5, 3e38
+    x = activation.drawn(values).astype(dtype)
+    grad = np.roll(x, 7)
+
+    def compute():
+        y = activation.forward(x)
+        return y, activation.backward(grad, activation.keeps(x, y))
+
+    for default, narrow in zip(*default_and_avx2(compute), strict=True):
+        assert_same_bits(default, narrow)

@@ -130,15 +130,22 @@ cdef extern from "nncore.h" nogil:
     void nn_block_give(void *block, int64_t bytes) nogil
     void nn_transpose(void *dst, const void *src, nn_dtype dtype, int64_t n, int64_t rows, int64_t cols)
 
+    enum:
+        NN_STATES_MAX
+        NN_UPDATE_PIECE
+
     ctypedef struct nn_tensor:
         void *param
         void *grad
-        void *state[2]
+        void *state[3]
         int64_t count
 
     ctypedef enum nn_update_kind:
         NN_SGD
         NN_ADAM
+        NN_RMSPROP
+        NN_ADAGRAD
+        NN_LION
 
     ctypedef struct nn_update:
         nn_update_kind kind
@@ -146,6 +153,7 @@ cdef extern from "nncore.h" nogil:
         nn_tensor *tensors
         int64_t tensor_count
         int64_t steps
+        double *sums
         double lr
         double weight_decay
         double momentum
@@ -154,10 +162,19 @@ cdef extern from "nncore.h" nogil:
         double beta1
         double beta2
         double eps
+        double lr_decay
         cbool decoupled
+        cbool amsgrad
+        cbool centered
+        cbool maximize
         cbool clear_grad
+        double max_norm
+        double max_value
+        cbool finite
 
-    nn_status nn_update_run(nn_update *update, nn_error *error)
+    const char *nn_gradient
+    nn_status nn_update_run(nn_update **updates, int64_t count, nn_error *error)
+    double nn_update_squares(const nn_update *update)
     int64_t nn_update_nonfinite(const nn_update *update)
 
     ctypedef struct nn_node:

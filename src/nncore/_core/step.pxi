@@ -5,9 +5,6 @@ STEP_EVALUATE = NN_STEP_EVALUATE
 STEP_GRADIENTS = NN_STEP_GRADIENTS
 STEP_TRAIN = NN_STEP_TRAIN
 
-cdef enum:
-    MOST_UPDATES = 64
-
 
 cdef class Step(_Graph):
     """Runs a graph: batches, halves of them, many of them.
@@ -26,13 +23,6 @@ cdef class Step(_Graph):
             raise RuntimeError("Step: already running in another thread: use a step.clone() for each thread")
         self.running = True
         return 0
-
-    cdef int64_t _pointers(self, nn_update **pointers, list updates) except -1:
-        if len(updates) > MOST_UPDATES:
-            raise ValueError(f"Step: {len(updates)} parameter groups, at most {MOST_UPDATES}")
-        for i in range(len(updates)):
-            pointers[i] = &(<Update>updates[i]).update
-        return len(updates)
 
     cdef bint _x_ready(self, object x):
         """Whether x can be read as it is, and fits in."""
@@ -68,13 +58,14 @@ cdef class Step(_Graph):
         cdef nn_status status
         cdef double loss = NAN
         cdef nn_update *pointers[MOST_UPDATES]
-        cdef int64_t count = self._pointers(pointers, updates)
+        cdef int64_t count = update_pointers(pointers, updates, "Step")
         cdef const void *target_data = _address(target)
         self._enter()
         with nogil:
             status = nn_step_run(self._step, <nn_step_mode>mode, x, target_data, n, pointers, count, &loss, &at,
                                  &error)
         self.running = False
+        check_gradients(status, &error, updates, "Step")
         check(status, &error, self._label(at))
         self.last_batch = n
         return loss
@@ -197,7 +188,7 @@ cdef class Step(_Graph):
         cdef nn_status status = NN_OK
         cdef nn_epoch epoch
         cdef nn_update *pointers[MOST_UPDATES]
-        cdef int64_t count = self._pointers(pointers, updates)
+        cdef int64_t count = update_pointers(pointers, updates, "Step")
         cdef bint whole = False
         cdef tuple pairs = (x,) if len(x) and type(x[0]) is not tuple else x
         cdef nn_rows rows[MOST_VALUES]
@@ -240,6 +231,7 @@ cdef class Step(_Graph):
                 with nogil:
                     status = nn_step_epoch(self._step, &epoch, pointers, count, seconds, &at, &error)
                 self.batches_done = epoch.done
+                check_gradients(status, &error, updates, "Step")
                 check(status, &error, self._label(at))
                 self.last_batch = nn_step_op(self._step, 0).x[0] if batches > 0 else 0
                 if progress is not None and epoch.done > 0 and not epoch.nonfinite:

@@ -217,12 +217,10 @@ class Prepared:
         self._max_batch, self._built_for = capacity, version
 
 
-def each(x: Inputs) -> tuple[ArrayLike, ...]:
+def each(x: Any) -> tuple[Any, ...]:
     """The arrays of all inputs: a tuple of arrays is several, all else is one."""
-    if type(x) is tuple and x and all(isinstance(array, np.ndarray) for array in x):
-        several: tuple[Array, ...] = x
-        return several
-    return (x,)
+    several = type(x) is tuple and x and all(isinstance(array, np.ndarray) for array in x)
+    return tuple(x) if several else (x,)
 
 
 def canonical(x: Array) -> Array:

@@ -207,8 +207,7 @@ class Step(Prepared):
             if self._core.running:
                 raise RuntimeError("Step: update while the step is running in another thread")
             self._core.forget()
-        for update in updates:
-            update.run()
+        engine.run_updates(updates, "Step")
         self._clear_strangers()
 
     # ---- many batches

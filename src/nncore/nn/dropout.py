@@ -46,8 +46,8 @@ _TEXT = """
     In evaluation y = x. Backward: dx = dy / (1 - p) where x was kept, else 0.
 
     Which are kept is a function of the seed, the layer's name in the model that was seeded, how
-    many calls in training came before, and the place in x: not of threads, memory order or batch size
-    elsewhere, eager and compiled alike. `reset_parameters(seed)` of a model seeds all its layers
+    many calls in training came before, and the place in x: not of threads, memory order or batch
+    size, eager and compiled alike. `reset_parameters(seed)` of a model seeds all its layers
     and starts counting anew; `nn.random_state` and `nn.load_random_state` save and restore the
     counters, so that training goes on with the masks it would have had.
 

@@ -68,9 +68,10 @@ from ._norms import (
     rms_norm_backward,
     running_statistics,
 )
-from ._optimizers import adam_step, sgd_step
+from ._optimizers import adagrad_step, adam_step, lion_step, rmsprop_step, sgd_step
 
 __all__ = [
+    "adagrad_step",
     "adam_step",
     "add",
     "add_backward",
@@ -106,6 +107,7 @@ __all__ = [
     "linear",
     "linear_backward",
     "linear_backward_per_sample",
+    "lion_step",
     "log",
     "log_backward",
     "max_pool2d",
@@ -121,6 +123,7 @@ __all__ = [
     "reshape_backward",
     "rms_norm",
     "rms_norm_backward",
+    "rmsprop_step",
     "running_statistics",
     "scale",
     "scale_backward",
