@@ -5,7 +5,7 @@ parameter's, a buffer's array stays the same object for its life: loading writes
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Name -> whether state_dict has it; in the module's __dict__ under this key.
 _KEY = "_buffer_names"
+_T = TypeVar("_T")
 
 
 class Buffered:
@@ -93,7 +94,7 @@ def check_assignment(module: Any, name: str, value: Any) -> None:
         )
 
 
-def guarded(module: "Module", function: Callable[[Array], Any], x: Array) -> Any:
+def guarded(module: "Module", function: Callable[[Array], _T], x: Array) -> _T:
     """function(x); where it raises, the buffers of all layers are as they were before."""
     version = structure.version()
     seen = module.__dict__.get("_buffers_seen")

@@ -161,7 +161,7 @@ def load_random_state(model: Module, state: Mapping[str, Stream]) -> None:
         for key in ("seed", "calls"):
             seed_or_entropy(
                 given[key] if given[key] is not None else -1, f"load_random_state: {name}: {key}"
-            )  # type: ignore[literal-required]
+            )
     for name, layer in layers.items():
         layer._stream = (int(state[name]["seed"]), state[name]["name"])
         layer._calls[0] = state[name]["calls"]

@@ -25,7 +25,8 @@ def fuse_conv_bn_eval(conv: Conv2d, bn: BatchNorm2d) -> Conv2d:
         Other layers; one of them is in training mode; `bn` has no running statistics, or another
         number of channels than `conv` gives.
     """
-    return _fused("fuse_conv_bn_eval", conv, bn, Conv2d, BatchNorm2d)
+    fused: Conv2d = _fused("fuse_conv_bn_eval", conv, bn, Conv2d, BatchNorm2d)
+    return fused
 
 
 def fuse_linear_bn_eval(linear: Linear, bn: BatchNorm1d) -> Linear:
@@ -38,7 +39,8 @@ def fuse_linear_bn_eval(linear: Linear, bn: BatchNorm1d) -> Linear:
     TypeError, ValueError
         As there.
     """
-    return _fused("fuse_linear_bn_eval", linear, bn, Linear, BatchNorm1d)
+    fused: Linear = _fused("fuse_linear_bn_eval", linear, bn, Linear, BatchNorm1d)
+    return fused
 
 
 def _fused(name: str, layer: Any, bn: Any, kind: type, norm: type) -> Any:

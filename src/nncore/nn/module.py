@@ -100,7 +100,7 @@ class Module(buffers.Buffered):
         x = self._input(x)
         keep = records_kept(self, 1 if self.training else 0)
         if keep == 0:
-            return buffers.guarded(self, self._forward_only, x)  # type: ignore[no-any-return]
+            return buffers.guarded(self, self._forward_only, x)
         records = self._records_or_new()
         # Before the work rather than after it: the old record's arrays are free for the new one.
         while len(records) >= keep:

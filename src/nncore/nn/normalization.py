@@ -254,7 +254,7 @@ class _RowNorm(_Norm):
 
     normalized_shape: Shape
 
-    def _rows(self, kind: str, shape: Shape, eps: float) -> Operation:
+    def _over_rows(self, kind: str, shape: Shape, eps: float) -> Operation:
         own = self.normalized_shape
         if len(shape) <= len(own) or shape[len(shape) - len(own) :] != own:
             expected = ", ".join(["N", "...", *map(str, own)])
@@ -313,7 +313,7 @@ class LayerNorm(_RowNorm):
         self._make_weights(self.normalized_shape, self.elementwise_affine, wanted, dtype)
 
     def _operation(self, shape: Shape) -> Operation:
-        return self._rows("layer_norm", shape, self.eps)
+        return self._over_rows("layer_norm", shape, self.eps)
 
     def extra_repr(self) -> str:
         return (
@@ -373,7 +373,7 @@ class RMSNorm(_RowNorm):
     def _operation(self, shape: Shape) -> Operation:
         own = self._dtype_name if self.weight is None else self.weight.dtype
         eps = float(np.finfo(own).eps) if self.eps is None else self.eps
-        return self._rows("rms_norm", shape, eps)
+        return self._over_rows("rms_norm", shape, eps)
 
     def extra_repr(self) -> str:
         return (
