@@ -115,6 +115,8 @@ typedef struct nn_op {
     nn_reduction reduction; /* losses */
     bool ignores;           /* losses of labels: a row whose label is ignore_index counts for nothing */
     int64_t ignore_index;
+    int64_t entries;        /* Embedding: rows of the weight */
+    int64_t padding_entry;  /* Embedding: the row that gets no gradient; -1: none */
 
     /* Set by nn_op_plan. */
     int64_t y[4];           /* logical output shape */
@@ -126,6 +128,7 @@ typedef struct nn_op {
     int64_t flops;          /* of forward */
     int needs;              /* NN_NEEDS_* */
     bool overwrites;        /* backward heeds nn_io.overwrite */
+    bool indices;           /* Embedding: x is int64, and has no gradient */
     int inputs;             /* arrays read beside weights: 1 + more_count, or planning fails */
     bool loss;              /* a target is read, and unless nothing is reduced y is ONE double */
     bool reads_labels;      /* the target is int64, each at least 0 and below x[1] */

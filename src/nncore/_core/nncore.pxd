@@ -97,6 +97,8 @@ cdef extern from "nncore.h" nogil:
         nn_reduction reduction
         cbool ignores
         int64_t ignore_index
+        int64_t entries
+        int64_t padding_entry
         int64_t y[4]
         int64_t x_count
         int64_t y_count
@@ -107,6 +109,7 @@ cdef extern from "nncore.h" nogil:
         int64_t backward_bytes
         int64_t flops
         int needs
+        cbool indices
         cbool loss
         cbool reads_labels
         int64_t target[4]

@@ -38,6 +38,16 @@ def _flatten(layer: nn.Flatten, label: str, shape: Shape) -> Node | None:
     return Node(label, "flatten", shape, (shape[0], int(np.prod(shape[1:]))))
 
 
+def _unflatten(layer: nn.Unflatten, label: str, shape: Shape) -> Node:
+    if layer.dim % len(shape) == 0:
+        raise ValueError(f"compile: {label}: the axis of samples cannot be parted in a step")
+    return Node(label, "reshape", shape, layer._shape_of(shape))
+
+
+def _nothing(_layer: Module, _label: str, _shape: Shape) -> None:
+    return None
+
+
 def _elementwise(kind: str, *names: str) -> Callable[[Any, str, Shape], Node]:
     """The rule of an activation; `names` are the attributes that are its parameters."""
 
@@ -58,6 +68,8 @@ def _gelu(layer: nn.GELU, label: str, shape: Shape) -> Node:
 _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
     nn.Linear: _linear,
     nn.Flatten: _flatten,
+    nn.Unflatten: _unflatten,
+    nn.Identity: _nothing,
     nn.ReLU: _elementwise("relu"),
     nn.Sigmoid: _elementwise("sigmoid"),
     nn.Tanh: _elementwise("tanh"),
@@ -71,6 +83,8 @@ _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
 
 def _described(layer: Any, kind: Any, label: str, shape: Shape) -> Node | None:
     """The operation of a layer as `kind`, its class, computes it; None where it changes nothing."""
+    if issubclass(kind, nn.Embedding):
+        raise TypeError(f"compile: {label} has no compiled form: run the model eagerly")
     if issubclass(kind, Layer):
         try:
             node: Node = kind._operation(layer, shape)

@@ -74,8 +74,8 @@ def _read(file: BinaryIO, size: int) -> tuple[Arrays, dict[str, str]]:
                 tensors[name] = _read_array(name, content, entry.file_size)
     packed = tensors.pop(_METADATA, None)
     for name, array in tensors.items():
-        if array.dtype.kind != "f":
-            raise ValueError(f"{name} has dtype {array.dtype}, expected float32 or float64")
+        if array.dtype.kind not in "fi":
+            raise ValueError(f"{name} has dtype {array.dtype}, expected float32, float64 or int64")
     return tensors, {} if packed is None else _decode_metadata(packed)
 
 
@@ -107,8 +107,9 @@ def _read_array(name: str, file: IO[bytes], size: int) -> NDArray[Any]:
         shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
     else:
         raise ValueError(f"{name} has format version {version}, expected (1, 0) or (2, 0)")
-    if not (dtype.kind == "f" and dtype.itemsize in (4, 8)) and dtype != np.uint8:
-        raise ValueError(f"{name} has dtype {dtype}, expected float32 or float64")
+    known = (dtype.kind, dtype.itemsize) in {("f", 4), ("f", 8), ("i", 8)}
+    if not known and dtype != np.uint8:
+        raise ValueError(f"{name} has dtype {dtype}, expected float32, float64 or int64")
     expected = dtype.itemsize
     for extent in shape:
         expected *= extent

@@ -42,7 +42,7 @@ def save_weights(
         Its suffix decides: ``.safetensors`` (needs the package safetensors) or ``.npz``. PyTorch,
         JAX and others read the first one, `numpy.load` the second.
     source : Module or mapping of str to array
-        The model, or its `state_dict()`. The arrays are float32 or float64.
+        The model, or its `state_dict()`. The arrays are float32, float64 or int64.
     metadata : mapping of str to str, optional
         Whatever should be known when the file is read.
 
@@ -138,8 +138,11 @@ def _checked(source: Any) -> dict[str, NDArray[Any]]:
         if not isinstance(array, np.ndarray):
             raise TypeError(f"save_weights: {name} is a {type(array).__name__}, expected an array")
         dtype = array.dtype
-        if dtype.kind != "f" or dtype.itemsize not in (4, 8):
-            raise TypeError(f"save_weights: {name} has dtype {dtype}, expected float32 or float64")
+        # Whole numbers are counters among the buffers.
+        if (dtype.kind, dtype.itemsize) not in {("f", 4), ("f", 8), ("i", 8)}:
+            raise TypeError(
+                f"save_weights: {name} has dtype {dtype}, expected float32, float64 or int64"
+            )
         # In C order and this machine's byte order: safetensors writes the memory as it lies there.
         tensors[name] = np.asarray(array, dtype=dtype.newbyteorder("="), order="C")
     return tensors

@@ -13,11 +13,14 @@ from nncore.nn.branches import Concat, Residual
 from nncore.nn.container import ModuleDict, ModuleList, Sequential
 from nncore.nn.conv import Conv1d, Conv2d
 from nncore.nn.conv_transpose import ConvTranspose2d
-from nncore.nn.flatten import Flatten
+from nncore.nn.dropout import Dropout, Dropout2d, load_random_state, random_state
+from nncore.nn.embedding import Embedding
+from nncore.nn.flatten import Flatten, Identity, Unflatten
 from nncore.nn.hard_activation import Hardsigmoid, Hardswish, Hardtanh, ReLU6
 from nncore.nn.linear import Linear
 from nncore.nn.max_pooling import MaxPool1d, MaxPool2d
 from nncore.nn.module import Module
+from nncore.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
 from nncore.nn.parameter import Parameter
 from nncore.nn.prelu import PReLU
 from nncore.nn.resize import Resize2d
@@ -51,20 +54,28 @@ __all__ = [
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Concat",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Dropout2d",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool2d",
+    "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "HingeLoss",
     "HuberLoss",
+    "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
@@ -79,6 +90,7 @@ __all__ = [
     "NLLLoss",
     "PReLU",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "Residual",
@@ -91,6 +103,9 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "Unflatten",
     "init",
+    "load_random_state",
+    "random_state",
     "utils",
 ]

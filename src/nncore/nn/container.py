@@ -44,6 +44,14 @@ class Sequential(Listed):
             x = layer(x)
         return x
 
+    @property
+    def _reads_indices(self) -> bool:
+        """Whether x are whole numbers: what the first layer wants of it."""
+        return getattr(next(iter(self._layers), None), "_reads_indices", False)
+
+    def _input(self, x: Any) -> Array:
+        return self._layers[0]._input(x) if self._reads_indices else super()._input(x)
+
     def _forward(self, x: Array) -> tuple[Array, Any]:
         record = []
         where = ""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nncore._core import engine
-from nncore.nn import composed, hints, init, records, state, structure
+from nncore.nn import buffers, composed, hints, init, records, state, structure
 from nncore.nn.arrays import Array, element_type, element_type_of
 from nncore.nn.hooks import HOOKED, Hookable
 from nncore.nn.parameter import Parameter, ParameterIterator
@@ -22,10 +22,13 @@ from nncore.nn.summary import Row, Summary, summarise
 from nncore.nn.tracing import Value
 
 # What changes without a change of structure; set past __setattr__.
-_BOOKS = ("_records", "_dtype_seen", "_mean", "_operation_seen", "_trace", *HOOKED)
+_BOOKS = (
+    *("_records", "_dtype_seen", "_mean", "_operation_seen", "_trace", "_buffers_seen"),
+    *HOOKED,
+)
 
 
-class Module(Hookable):
+class Module(Hookable, buffers.Buffered):
     """The base of layers and models.
 
     Attributes that are `Parameter`s or `Module`s belong to the module; their names make up the
@@ -106,9 +109,9 @@ class Module(Hookable):
         inputs = (self._input(x), *map(self._input, more)) if more else (self._input(x),)
         keep = records_kept(self, 1 if self.training else 0)
         if keep == 0:
-            return self._forward_only(*inputs)
+            return buffers.guarded(self, self._forward_only, *inputs)
         kept = records.room(self, keep)
-        y, saved = self._forward(*inputs)
+        y, saved = buffers.guarded(self, self._forward, *inputs)
         kept.append((saved, records.kind(y)))
         return y
 
@@ -169,7 +172,7 @@ class Module(Hookable):
         if seen is not None and seen[0] == version:
             found: np.dtype[Any] | None = seen[1]
             return found
-        named = dict(self.named_parameters())
+        named: dict[str, Any] = dict(self.named_parameters()) or dict(buffers.floating(self))
         if len({parameter.dtype for parameter in named.values()}) > 1:
             listed = ", ".join(f"{name} {parameter.dtype}" for name, parameter in named.items())
             raise TypeError(f"{type(self).__name__}: parameters of different dtypes: {listed}")
@@ -186,6 +189,7 @@ class Module(Hookable):
                 f"{type(self).__name__}: {name} is a Parameter, got {type(value).__name__}:"
                 f" write {name}.data[...] = value"
             )
+        buffers.check_assignment(self, name, value)
         super().__setattr__(name, value)
         structure.changed()
 
@@ -295,7 +299,7 @@ class Module(Hookable):
             module._reset(seed, name)
 
     def state_dict(self) -> dict[str, Array]:
-        """All parameters by name, as copies: a snapshot, which training does not change.
+        """All parameters and buffers by name, as copies: a snapshot, which training leaves alone.
 
         The names are PyTorch's. (PyTorch's `state_dict` refers to the live values instead.)
         """
@@ -304,7 +308,7 @@ class Module(Hookable):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
     ) -> state.LoadResult:
-        """Copy values into the parameters, by name; all or nothing.
+        """Copy values into the parameters and buffers, by name; all or nothing.
 
         Parameters
         ----------
@@ -330,7 +334,8 @@ class Module(Hookable):
         """Take over the values of a module of the same structure: w <- w + tau (source - w).
 
         In place: a small `tau` at each step makes this the moving average that target networks
-        are (Polyak and Juditsky, 1992). TypeError or ValueError, and nothing changed, where
+        are (Polyak and Juditsky, 1992); buffers are copied as they are, unless tau is 0, since they
+        are averages already or counters. TypeError or ValueError, and nothing changed, where
         `source` is no module, `tau` not in [0, 1], or names or shapes differ.
         """
         state.copy_from(self, source, tau)
@@ -342,6 +347,8 @@ class Module(Hookable):
         memo: dict[int, Any] = {}
         for parameter in self.parameters():
             memo[id(parameter)] = Parameter(parameter.data, parameter.requires_grad, dtype=wanted)
+        for _, buffer in buffers.floating(self):
+            memo[id(buffer)] = buffer.astype(wanted)
         return copy.deepcopy(self, memo)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nncore._core import engine
@@ -61,7 +60,9 @@ class Operation:
     training: bool = False  # the layer is in training mode
     buffers: tuple[NDArray[Any], ...] = ()  # changed by forward in training
     stream: tuple[int, str] | None = None  # seed and name of its random numbers
-    calls: NDArray[np.uint64] | None = None  # one number: forwards in training so far
+    calls: NDArray[Any] | None = None  # one 64-bit integer: forwards in training so far
+    entries: int = 0  # of Embedding's weight
+    padding_entry: int = -1
     parameters: list[Parameter] = field(default_factory=list)
 
     def hold(self, shape: Shape, weight: Parameter | None, bias: Parameter | None) -> Operation:

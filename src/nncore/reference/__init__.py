@@ -65,6 +65,7 @@ from ._label_losses import (
     label_loss_backward,
 )
 from ._linear import linear, linear_backward, linear_backward_per_sample
+from ._lookups import dropout, embedding, embedding_backward
 from ._losses import cross_entropy, cross_entropy_backward, mse, mse_backward
 from ._max_pool2d import max_pool2d, max_pool2d_backward, pool_output_size
 from ._more_activations import (
@@ -90,6 +91,17 @@ from ._more_activations import (
     softmax_backward,
     softsign,
     softsign_backward,
+)
+from ._norms import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
+    running_statistics,
 )
 from ._optimizers import adagrad_step, adam_step, lion_step, rmsprop_step, sgd_step
 from ._pair_losses import (
@@ -121,6 +133,8 @@ __all__ = [
     "add_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
     "bce",
     "bce_backward",
     "bce_with_logits",
@@ -135,8 +149,11 @@ __all__ = [
     "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
+    "dropout",
     "elu",
     "elu_backward",
+    "embedding",
+    "embedding_backward",
     "exp",
     "exp_backward",
     "flatten",
@@ -145,6 +162,8 @@ __all__ = [
     "gelu_backward",
     "global_avg_pool2d",
     "global_avg_pool2d_backward",
+    "group_norm",
+    "group_norm_backward",
     "hardsigmoid",
     "hardsigmoid_backward",
     "hardswish",
@@ -161,6 +180,8 @@ __all__ = [
     "l1_backward",
     "label_loss",
     "label_loss_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -190,7 +211,10 @@ __all__ = [
     "reshape_backward",
     "resize2d",
     "resize2d_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "rmsprop_step",
+    "running_statistics",
     "scale",
     "scale_backward",
     "selu",
