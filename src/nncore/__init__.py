@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nncore import data, interop, io, nn, optim
+from nncore import data, interop, io, nn, optim, training
 from nncore._core.config import (
     get_num_threads,
     get_winograd,
@@ -44,6 +44,7 @@ __all__ = [
     "set_num_threads",
     "set_winograd",
     "show_config",
+    "training",
 ]
 
 

@@ -1,6 +1,7 @@
 """Arguments of `Trainer`, checked before anything is changed."""
 
-from typing import Any
+import inspect
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,6 +48,40 @@ def pair(function: str, name: str, given: Any) -> tuple[Any, Any]:
         )
         raise TypeError(f"{function}: {name} must be a pair (x, y), got {found}")
     return given[0], given[1]
+
+
+class Schedule(NamedTuple):
+    """When a scheduler steps, and whether it takes a value then."""
+
+    interval: str
+    takes_value: bool
+
+
+def schedule(scheduler: Any, interval: Any, optimizer: Any) -> Schedule:
+    """When the scheduler steps, and whether it takes a value then."""
+    if interval not in ("epoch", "batch"):
+        raise ValueError(
+            f"Trainer: scheduler_interval must be 'epoch' or 'batch', got {interval!r}"
+        )
+    if scheduler is None:
+        return Schedule(interval, False)
+    if isinstance(scheduler, type) or not hasattr(scheduler, "step"):
+        raise TypeError(f"Trainer: scheduler must have a method step, got {_kind(scheduler)}")
+    own = getattr(scheduler, "optimizer", optimizer)
+    if own is not optimizer:
+        raise ValueError("Trainer: scheduler is of another optimizer than the trainer's")
+    wanted = [
+        parameter
+        for parameter in inspect.signature(scheduler.step).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    if wanted and interval == "batch":
+        raise ValueError(
+            f"Trainer: {type(scheduler).__name__} takes a value of each epoch: it cannot step by"
+            " batch"
+        )
+    return Schedule(interval, bool(wanted))
 
 
 def verbosity(function: str, verbose: Any) -> int:
