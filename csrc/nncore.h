@@ -4,7 +4,7 @@
  * The engine is plain C: it knows nothing of Python. Everything it computes is an *operation*. A caller
  * fills a `struct nn_op` (kind, dtype, input shape, arguments), plans it (`nn_op_plan`: checks, output shape,
  * bytes of saved state and workspace), and runs it forward and backward on buffers it owns. The compiled step
- * (`nn_step`) plans a list of the same operations over one arena and runs the list in one call.
+ * (`nn_step`) plans a graph of the same operations over one arena and runs it in one call.
  *
  * Layout. Buffers handed to an operation are dense. Images of logical shape (N, C, H, W) are stored
  * channels-last, that is as (N, H, W, C); everything else is row-major. Weights are stored as PyTorch stores
@@ -73,6 +73,13 @@ typedef struct nn_window {
     bool ceil_mode;
 } nn_window;
 
+/* Counter-based random numbers (Philox4x32-10): element i of a stream is a function of (key, nonce, i) alone. */
+typedef struct nn_stream {
+    uint32_t key[2];
+    uint32_t nonce[2];
+    uint64_t hash; /* of the name: what the nonce of another call is made from */
+} nn_stream;
+
 enum { NN_INPUTS_MAX = 4 }; /* arrays that an operation reads beside its weights */
 
 typedef struct nn_op {
@@ -80,16 +87,19 @@ typedef struct nn_op {
     nn_kind kind;
     nn_dtype dtype;
     int64_t x[4];      /* logical input shape: (n, features) or (n, c, h, w) */
-    int more_count;    /* inputs after the first */
-    int64_t more[NN_INPUTS_MAX - 1][4]; /* their shapes */
+    int more_count;    /* inputs after the first: of Concatenate; 1 for Add, Subtract, Multiply of two arrays */
+    int64_t more[NN_INPUTS_MAX - 1][4]; /* their shapes; of Add, Subtract, Multiply by a weight: its shape, (1, ...) */
+    int64_t shape[4];  /* Reshape: of the output */
     int64_t channels;  /* out features of Linear, out channels of Conv2d */
     int64_t groups;    /* Conv2d; 1 otherwise */
     nn_window window;  /* Conv2d, MaxPool2d, AvgPool2d (without dilation) */
     bool bias;         /* Linear, Conv2d: has a bias */
     bool direct;       /* Conv2d: direct sums only, never Winograd's algorithm */
-    double parameter[2];    /* LeakyReLU: slope; ELU: alpha; Softplus: beta, threshold */
+    double parameter[2];    /* LeakyReLU: slope; ELU: alpha; Softplus: beta, threshold; Scale: factor, summand */
     bool count_include_pad; /* AvgPool2d: cells of the padding count in the divisor */
     int64_t divisor;        /* AvgPool2d: divides all sums; 0: the number of cells */
+    bool training;          /* Dropout, BatchNorm: the layer is in training mode */
+    nn_stream stream;       /* Dropout: made for call 0 */
 
     /* Set by nn_op_plan. */
     int64_t y[4];           /* logical output shape */
@@ -101,26 +111,35 @@ typedef struct nn_op {
     int64_t flops;          /* of forward */
     int needs;              /* NN_NEEDS_* */
     bool overwrites;        /* backward heeds nn_io.overwrite */
+    int inputs;             /* arrays read beside weights: 1 + more_count, or planning fails */
+    bool loss;              /* y is ONE double, and a target is read */
+    bool reads_labels;      /* the target is int64, each at least 0 and below x[1] */
+    int64_t target[4];      /* a loss: logical shape of the target; at first that of x */
+    int64_t target_count;
 } nn_op;
 
 /*
- * The buffers of one run. Forward writes y (and saved); a loss writes ONE double to y whatever its dtype; backward reads dy and what `needs` says, writes dx
- * unless it is NULL, and ADDS to dweight and dbias unless they are NULL.
+ * The buffers of one run. Forward writes y (and saved); a loss writes ONE double to y whatever its dtype; backward
+ * reads dy and what `needs` says, writes dx and dmore unless they are NULL, and ADDS to dweight and dbias unless they
+ * are NULL. An operation behaves as in training only if both `training`s hold, the run's and the operation's own.
  */
 typedef struct nn_io {
     void *y;
     const void *x;
     const void *more[NN_INPUTS_MAX - 1]; /* the inputs after the first */
     const void *weight, *bias;
-    const void *target; /* int64 labels (n), or an array like x */
+    const void *target; /* int64 labels, or an array of the operation's dtype */
     void *saved;        /* NULL in forward: backward will not come */
     void *work;
+    void *buffers[2];   /* BatchNorm: running mean and variance, changed by forward in training */
+    uint64_t call;      /* Dropout: which of the stream's calls this forward, and its backward, is */
+    bool training;
 
     void *dx;
     void *dmore[NN_INPUTS_MAX - 1]; /* each may be NULL, as dx may */
     void *dweight, *dbias;
     const void *dy; /* losses: ONE double, the factor on their gradient; NULL means 1 */
-    bool overwrite;  /* write dweight and dbias instead of adding; only where op.overwrites */
+    bool overwrite; /* write dweight and dbias instead of adding; only where op.overwrites */
 } nn_io;
 
 const char *nn_op_name(nn_kind kind);
@@ -130,149 +149,61 @@ nn_status nn_op_backward(const nn_op *op, const nn_io *io, nn_error *error);
 
 /* ---- updates ----------------------------------------------------------------------------------------- */
 
-/* One parameter with its gradient and up to two arrays of optimiser state, all of `count` elements. */
+enum { NN_STATES_MAX = 3, NN_UPDATE_PIECE = 8192 /* elements that one partial sum takes in */ };
+
+/* One parameter with its gradient and its arrays of optimiser state, all of `count` elements. */
 typedef struct nn_tensor {
     void *param;
     void *grad;
-    void *state[2]; /* SGD: momentum, -; Adam: exp_avg, exp_avg_sq */
+    /*
+     * In this order, without gaps; in brackets what an option needs. SGD: [momentum_buffer]; Adam: exp_avg, exp_avg_sq,
+     * [max_exp_avg_sq]; RMSprop: square_avg, [momentum_buffer], [grad_avg]; Adagrad: sum; Lion: exp_avg.
+     */
+    void *state[NN_STATES_MAX];
     int64_t count;
 } nn_tensor;
 
-typedef enum nn_update_kind { NN_SGD, NN_ADAM } nn_update_kind;
+typedef enum nn_update_kind { NN_SGD, NN_ADAM, NN_RMSPROP, NN_ADAGRAD, NN_LION } nn_update_kind;
 
-/* Formulas and names as in torch.optim.SGD, Adam and AdamW. */
+/* Formulas and names as in torch.optim; Lion's as in its paper. */
 typedef struct nn_update {
     nn_update_kind kind;
     nn_dtype dtype;
     nn_tensor *tensors;
     int64_t tensor_count;
-    int64_t steps; /* updates done so far; nn_update_run adds one */
+    int64_t steps; /* updates done so far; each run adds one */
+    double *sums;  /* (elements / NN_UPDATE_PIECE + 1): room for partial sums, where max_norm is set */
     double lr, weight_decay;
     double momentum, dampening;
     bool nesterov;
-    double beta1, beta2, eps;
-    bool decoupled;  /* AdamW's weight decay */
+    double beta1, beta2, eps; /* beta2: RMSprop's alpha, too */
+    double lr_decay;          /* Adagrad */
+    bool decoupled;           /* AdamW's weight decay */
+    bool amsgrad, centered, maximize;
     bool clear_grad; /* leave zeros in grad */
+
+    /* What is done to the gradients on their way in, as they are read: first the norm, then the value. */
+    double max_norm;  /* of all gradients of all updates that set it, together; 0: any */
+    double max_value; /* of the magnitude of each element; 0: any */
+    bool finite;      /* a gradient that is not finite is an error */
 } nn_update;
 
-/* Everything is checked before anything is changed. */
-nn_status nn_update_run(nn_update *update, nn_error *error);
+/*
+ * Runs all of them. Everything is checked before anything is changed: a gradient that is not finite, where it is
+ * asked for, is NN_VALUE_ERROR with arg nn_gradient, index of the tensor and `got` the number of the update.
+ */
+nn_status nn_update_run(nn_update *const *updates, int64_t count, nn_error *error);
+extern const char nn_gradient[];
+/* The sum of the squares of all gradients, in double, in a fixed order; infinite or NaN where one of them is. */
+double nn_update_squares(const nn_update *update);
 /* The first tensor with an infinite or NaN gradient, -1 if there is none. */
 int64_t nn_update_nonfinite(const nn_update *update);
 
-/* ---- compiled step ----------------------------------------------------------------------------------- */
-
-/*
- * A node of a step: one operation. It reads the value `input` (0 is the step's x, i + 1 is the output of node
- * i) and the caller's weights, and writes the value of its own. Only the last node may be a loss.
- */
-typedef struct nn_node {
-    nn_op op; /* kind, dtype, x (x[0] is the capacity in samples), arguments: as for nn_op_plan */
-    int64_t input;
-    const void *weight, *bias;
-    void *dweight, *dbias; /* NULL: frozen, no work is done for it */
-} nn_node;
-
-typedef struct nn_step nn_step;
-
-/* What of a step to run. */
-typedef enum nn_step_mode {
-    NN_STEP_PREDICT,   /* forward up to the loss, nothing saved */
-    NN_STEP_EVALUATE,  /* forward and loss */
-    NN_STEP_GRADIENTS, /* gradients zeroed, forward, loss, backward */
-    NN_STEP_TRAIN,     /* the same, then the updates, which leave the gradients zero */
-} nn_step_mode;
-
-/* Plans all nodes and lays out the arena. On failure *node is the index of the node at fault, or -1. */
-nn_status nn_step_create(nn_step **step, const nn_node *nodes, int64_t count, int64_t *node, nn_error *error);
-void nn_step_destroy(nn_step *step);
-
-/*
- * Runs one batch of n samples, 0 <= n <= capacity. x and target are dense as for operations; labels are copied
- * and checked before anything is run. *loss is untouched by NN_STEP_PREDICT.
- */
-nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *x, const void *target, int64_t n,
-                      nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
-                      nn_error *error);
-
-/*
- * The two halves, for a gradient that comes from elsewhere. Forward runs up to the loss, if there is one, and
- * copies x. Backward reads the gradient of the output, dy, ADDS to the gradients of the parameters if they are
- * wanted, and writes that of x to dx unless it is NULL; each forward serves one backward, and any other run in
- * between takes it away.
- */
-nn_status nn_step_forward(nn_step *step, const void *x, int64_t n, int64_t *node, nn_error *error);
-nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, bool parameters, int64_t *node, nn_error *error);
-int64_t nn_step_recorded(const nn_step *step); /* samples of the forward that waits for its backward, or -1 */
-void nn_step_forget(nn_step *step);            /* it waits no longer: the weights have changed */
-
-/* A data set's samples, or their targets: dense rows, one a sample. */
-typedef struct nn_rows {
-    const void *data;
-    bool bytes;          /* uint8, byte b standing for b / 255; else of the type that the step reads */
-    bool channels_first; /* images lie (c, h, w), to be turned */
-} nn_rows;
-
-/*
- * rows (n, pixels, channels) = rows order[0 ... n-1] of the source, or its first n where order is NULL; byte b of a
- * source of bytes reads scaled[b], of 256. What the order names must be there.
- */
-void nn_gather(void *rows, const nn_rows *source, const void *scaled, const int64_t *order, nn_dtype dtype, int64_t n,
-               int64_t channels, int64_t pixels);
-
-/* Many batches, run in one call or, with breaks, in several. */
-typedef struct nn_epoch {
-    nn_step_mode mode;    /* any but NN_STEP_GRADIENTS */
-    nn_rows x, target;    /* target: int64 labels where the loss reads labels */
-    const int64_t *order; /* (samples): rows in the order they are taken, checked by the caller; NULL: as they lie */
-    int64_t samples, batch;
-    bool stop_at_nonfinite; /* a loss that is not finite ends it before its batch changes anything */
-    double *loss;           /* (batches): written; NULL in NN_STEP_PREDICT */
-    int64_t *correct;       /* (batches) or NULL: written, how many outputs are largest at the label */
-    void *output;           /* (samples, ...) or NULL: written, as the step stores it */
-
-    /* How far it is: zero to begin with. */
-    int64_t done;   /* whole batches */
-    int64_t time;   /* within the batch in work: the next forward or backward, as in nn_place */
-    bool nonfinite; /* ended before batch `done`, whose loss is loss[done] */
-} nn_epoch;
-
-/*
- * Goes on with an epoch; returns when all is done, or about `seconds` later, be it within a batch: seconds of 0
- * return after each. Parameters are whole in every break, as the last update left them. After an error the batch
- * in work has changed none of them; error->index of a bad label is its row in `target`.
- */
-nn_status nn_step_epoch(nn_step *step, nn_epoch *epoch, nn_update *const *updates, int64_t update_count,
-                        double seconds, int64_t *node, nn_error *error);
-
-/* Fills the gradients of the step's parameters with zeros. */
-void nn_step_clear(nn_step *step);
-void nn_step_threads(nn_step *step, int threads); /* at most so many from now on; 0: as many as the process */
-
-int64_t nn_step_bytes(const nn_step *step);    /* of the arena */
-int64_t nn_step_capacity(const nn_step *step); /* in samples */
-
-/* Where a value lies during and after a run, and the planned node: for introspection and predictions. */
-const void *nn_step_value(const nn_step *step, int64_t value);
-const nn_op *nn_step_op(const nn_step *step, int64_t node);
-/* Offset and bytes in the arena of a node's output, its gradient and its saved state (offset -1: none). */
-typedef struct nn_place {
-    int64_t offset, bytes;
-    int64_t from, to; /* first and last time of use: forward of node i is i, its backward 2 * count - 1 - i */
-} nn_place;
-void nn_step_places(const nn_step *step, int64_t node, nn_place *y, nn_place *dy, nn_place *saved);
-/* Those of the batch's x and target, and of the workspace. */
-void nn_step_common_places(const nn_step *step, nn_place *x, nn_place *target, nn_place *work);
-
 /* ---- random stream ----------------------------------------------------------------------------------- */
 
-/* Counter-based (Philox4x32-10): element i of a stream is a function of (key, i) alone. */
-typedef struct nn_stream {
-    uint32_t key[2];
-    uint32_t nonce[2];
-} nn_stream;
-
 nn_stream nn_stream_make(uint64_t seed, const char *name, uint64_t call);
+/* The stream of another call, from one made for call 0: nn_stream_make(seed, name, call). */
+nn_stream nn_stream_of_call(const nn_stream *stream, uint64_t call);
 /* count elements of [low, high); low <= high, finite, and finitely apart. */
 void nn_stream_uniform(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double low, double high);
 void nn_stream_normal(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double mean, double std);
@@ -341,6 +272,8 @@ void nn_winograd_set(bool on);
 bool nn_winograd_get(void);
 
 const char *nn_compiler(void);
+
+#include "nncore_step.h"
 
 #ifdef __cplusplus
 }

@@ -9,7 +9,7 @@
 
 /* The engine's nn_tensor (csrc/ops/update.c holds them together): kernels do not know its header. */
 typedef struct __attribute__((may_alias)) nn_update_tensor {
-    void *param, *grad, *state[2];
+    void *param, *grad, *state[3];
     int64_t count;
 } nn_update_tensor;
 
@@ -18,22 +18,24 @@ typedef struct nn_update_args {
     int64_t tensor_count;
     double lr, weight_decay;
     bool clear_grad;
+    double grad_scale; /* factor on the gradient: clipping by norm, and -1 where the aim is a maximum */
+    double max_value;  /* then its magnitude is at most so much; infinite: any */
 
     /* SGD */
     double momentum, one_minus_dampening;
     bool nesterov;
     bool first; /* the momentum buffer starts as the gradient */
 
-    /* Adam, with the bias corrections of this step taken in */
+    /* Adam, with the bias corrections of this step taken in; RMSprop, Adagrad and Lion take from these */
     double beta1, one_minus_beta1, beta2, one_minus_beta2, eps;
     double shrink;         /* what decoupled weight decay leaves: 1 - lr weight_decay */
     double step_size;      /* lr / (1 - beta1^t) */
     double root_scale;     /* 1 / sqrt(1 - beta2^t) */
+    bool amsgrad, centered;
 
     int *nonfinite;        /* update_finite: set to 1 where a gradient is infinite or NaN */
+    double *sums;          /* update_squares: one for each piece of `piece` elements */
+    int64_t piece;
 } nn_update_args;
-
-/* Elements a piece. */
-enum { NN_UPDATE_PIECE = 8192 };
 
 #endif

@@ -5,8 +5,13 @@
  *     sgd    g += weight_decay p;  b = momentum b + (1 - dampening) g, at first b = g
  *            p -= lr (nesterov ? g + momentum b : b);  without momentum p -= lr g
  *     adam   p *= shrink;  g += weight_decay p;  m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2
- *            p -= step_size m / (sqrt(v) root_scale + eps)
+ *            p -= step_size m / (sqrt(v) root_scale + eps);  amsgrad takes the largest v so far
+ *     rmsprop  g += weight_decay p;  v = beta2 v + (1 - beta2) g^2;  centered: c += (1 - beta2) (g - c)
+ *            d = g / (sqrt(v - c^2) + eps);  p -= lr d, or with momentum b = momentum b + d, p -= lr b
+ *     adagrad  g += weight_decay p;  v += g^2;  p -= step_size g / (sqrt(v) + eps)
+ *     lion   p *= shrink;  p -= lr sign(beta1 m + (1 - beta1) g);  m = beta2 m + (1 - beta2) g
  *
+ * where g is the gradient, scaled and bounded first if it is to be clipped.
  * The factors are computed in double and rounded once to the element type, as PyTorch does.
  */
 #include "template.h"
@@ -16,7 +21,7 @@
 
 /* The part of one tensor that lies in [begin, end). */
 typedef struct tensor_part {
-    REAL *param, *grad, *state[2];
+    REAL *param, *grad, *state[3];
     int64_t count;
 } tensor_part;
 
@@ -25,23 +30,17 @@ static inline tensor_part part_of(const nn_update_tensor *t, int64_t *begin, int
     const int64_t first = nn_max(*begin, 0), last = nn_min(*end, t->count);
     *begin -= t->count;
     *end -= t->count;
-    return (tensor_part){(REAL *)t->param + first, (REAL *)t->grad + first,
-                         {t->state[0] ? (REAL *)t->state[0] + first : NULL,
-                          t->state[1] ? (REAL *)t->state[1] + first : NULL}, last - first};
-}
-
-/* Loads and stores of a whole vector, or of its first `some` lanes: one formula for body and tail. */
-NN_INLINE vec take(const REAL *p, int64_t some) { return some == VL ? vload(p) : vload_some(p, some); }
-NN_INLINE void give(REAL *p, vec v, int64_t some) {
-    if (some == VL) vstore(p, v);
-    else vstore_some(p, v, some);
+    tensor_part part = {.param = (REAL *)t->param + first, .grad = (REAL *)t->grad + first, .count = last - first};
+    for (int i = 0; i < 3; i++) part.state[i] = t->state[i] ? (REAL *)t->state[i] + first : NULL;
+    return part;
 }
 
 /* The factors in the element type, out of reach of stores to parameters: they stay in registers. */
 typedef struct factors {
     REAL lr, weight_decay, momentum, one_minus_dampening;
     REAL beta1, one_minus_beta1, beta2, one_minus_beta2, eps, shrink, step_size, root_scale;
-    bool decay, velocity, nesterov, first, short_memory, clear_grad;
+    REAL grad_scale, max_value;
+    bool decay, velocity, nesterov, first, short_memory, clear_grad, clipped, amsgrad, centered;
 } factors;
 
 static inline factors factors_of(const nn_update_args *a) {
@@ -52,7 +51,9 @@ static inline factors factors_of(const nn_update_args *a) {
         .one_minus_beta2 = (REAL)a->one_minus_beta2, .eps = (REAL)a->eps, .shrink = (REAL)a->shrink,
         .step_size = (REAL)a->step_size, .root_scale = (REAL)a->root_scale,
         .decay = a->weight_decay != 0, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
-        .short_memory = a->one_minus_beta1 >= 0.5, .clear_grad = a->clear_grad};
+        .short_memory = a->one_minus_beta1 >= 0.5, .clear_grad = a->clear_grad, .amsgrad = a->amsgrad,
+        .centered = a->centered, .grad_scale = (REAL)a->grad_scale, .max_value = (REAL)a->max_value,
+        .clipped = a->grad_scale != 1 || a->max_value < (double)MATH_LARGEST};
 }
 
 /*
@@ -63,58 +64,150 @@ NN_INLINE vec without_subnormals(vec v) {
     return vselect(vabs(v) < (vec)ivset((INT)1 << MANTISSA_BITS), vset(0), v);
 }
 
-NN_INLINE void sgd_at(const factors *f, const tensor_part *t, int64_t i, int64_t some) {
-    const vec p = take(t->param + i, some);
-    vec g = take(t->grad + i, some);
-    if (f->decay) g = vfma(vset(f->weight_decay), p, g);
+/* The gradient as the rule shall see it: clipped (NaN stays NaN), with the weight decay that goes through it. */
+NN_INLINE vec gradient_at(const factors *f, const tensor_part *t, int64_t i, vec p) {
+    vec g = vload(t->grad + i);
+    if (f->clipped) {
+        const vec largest = vset(f->max_value);
+        g = vmax(-largest, vmin(largest, g * vset(f->grad_scale)));
+    }
+    return f->decay ? vfma(vset(f->weight_decay), p, g) : g;
+}
+
+/* The new weights, and the gradient cleared where that is asked for. */
+NN_INLINE void store_at(const factors *f, const tensor_part *t, int64_t i, vec p) {
+    vstore(t->param + i, p);
+    if (f->clear_grad) vstore(t->grad + i, vset(0));
+}
+
+NN_INLINE void sgd_at(const factors *f, const tensor_part *t, int64_t i) {
+    const vec p = vload(t->param + i);
+    vec g = gradient_at(f, t, i, p);
     if (f->velocity) {
         const vec momentum = vset(f->momentum);
         vec b = g;
-        if (!f->first) b = vfma(momentum, take(t->state[0] + i, some), vset(f->one_minus_dampening) * g);
+        if (!f->first) b = vfma(momentum, vload(t->state[0] + i), vset(f->one_minus_dampening) * g);
         b = without_subnormals(b);
-        give(t->state[0] + i, b, some);
+        vstore(t->state[0] + i, b);
         g = f->nesterov ? vfma(momentum, b, g) : b;
     }
-    give(t->param + i, vfma(vset(-f->lr), g, p), some);
-    if (f->clear_grad) give(t->grad + i, vset(0), some);
+    store_at(f, t, i, vfma(vset(-f->lr), g, p));
 }
 
-NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i, int64_t some) {
-    const vec p = take(t->param + i, some) * vset(f->shrink);
-    vec g = take(t->grad + i, some), m = take(t->state[0] + i, some), v = take(t->state[1] + i, some);
-    if (f->decay) g = vfma(vset(f->weight_decay), p, g);
+NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i) {
+    const vec p = vload(t->param + i) * vset(f->shrink);
+    const vec g = gradient_at(f, t, i, p);
+    vec m = vload(t->state[0] + i), v = vload(t->state[1] + i);
     /* From the nearer end, as PyTorch: with a short memory an old large m leaves no rounding behind. */
     if (f->short_memory) m = vfma(vset(f->beta1), m - g, g);
     else m = vfma(vset(f->one_minus_beta1), g - m, m);
     m = without_subnormals(m);
     v = vfma(vset(f->one_minus_beta2) * g, g, vset(f->beta2) * v);
-    give(t->state[0] + i, m, some);
-    give(t->state[1] + i, v, some);
+    vstore(t->state[0] + i, m);
+    vstore(t->state[1] + i, v);
+    if (f->amsgrad) {
+        v = vmax(vload(t->state[2] + i), v);
+        vstore(t->state[2] + i, v);
+    }
     const vec root = vfma(vsqrt(v), vset(f->root_scale), vset(f->eps));
-    give(t->param + i, vfma(vset(-f->step_size), m / root, p), some);
-    if (f->clear_grad) give(t->grad + i, vset(0), some);
+    store_at(f, t, i, vfma(vset(-f->step_size), m / root, p));
 }
 
-NN_DEFINE_KERNEL(sgd_update) {
-    const nn_update_args *a = args;
-    const factors f = factors_of(a);
-    for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {
-        const tensor_part t = part_of(&a->tensors[k], &begin, &end);
-        int64_t i = 0;
-        for (; i + VL <= t.count; i += VL) sgd_at(&f, &t, i, VL);
-        if (i < t.count) sgd_at(&f, &t, i, t.count - i);
+NN_INLINE void rmsprop_at(const factors *f, const tensor_part *t, int64_t i) {
+    const vec p = vload(t->param + i), g = gradient_at(f, t, i, p);
+    vec v = vfma(vset(f->one_minus_beta2) * g, g, vset(f->beta2) * vload(t->state[0] + i));
+    vstore(t->state[0] + i, v);
+    if (f->centered) {
+        REAL *at = (f->velocity ? t->state[2] : t->state[1]) + i;
+        vec mean = vload(at);
+        mean = without_subnormals(vfma(vset(f->one_minus_beta2), g - mean, mean));
+        vstore(at, mean);
+        v = vfma(-mean, mean, v);
+    }
+    vec d = g / (vsqrt(v) + vset(f->eps));
+    if (f->velocity) {
+        d = without_subnormals(vfma(vset(f->momentum), vload(t->state[1] + i), d));
+        vstore(t->state[1] + i, d);
+    }
+    store_at(f, t, i, vfma(vset(-f->lr), d, p));
+}
+
+NN_INLINE void adagrad_at(const factors *f, const tensor_part *t, int64_t i) {
+    const vec p = vload(t->param + i), g = gradient_at(f, t, i, p);
+    const vec v = vfma(g, g, vload(t->state[0] + i));
+    vstore(t->state[0] + i, v);
+    store_at(f, t, i, vfma(vset(-f->step_size), g / (vsqrt(v) + vset(f->eps)), p));
+}
+
+NN_INLINE void lion_at(const factors *f, const tensor_part *t, int64_t i) {
+    const vec p = vload(t->param + i) * vset(f->shrink), g = gradient_at(f, t, i, p);
+    const vec m = vload(t->state[0] + i);
+    const vec c = vfma(vset(f->one_minus_beta1), g, vset(f->beta1) * m), one = vset(1);
+    const vec sign = vselect(c > 0, one, vselect(c < 0, -one, c)); /* of 0 it is 0, of NaN NaN */
+    vstore(t->state[0] + i, without_subnormals(vfma(vset(f->one_minus_beta2), g, vset(f->beta2) * m)));
+    store_at(f, t, i, vfma(vset(-f->lr), sign, p));
+}
+
+/*
+ * The last `count` elements of a part, fewer than a vector, to `tail` and back: there they are a vector, with zeros
+ * behind, so that each rule is one piece of code.
+ */
+static NN_NOINLINE void move_tail(const tensor_part *t, int64_t count, REAL tail[5][VL], bool back) {
+    REAL *const arrays[5] = {t->param, t->grad, t->state[0], t->state[1], t->state[2]};
+    const size_t bytes = (size_t)count * sizeof(REAL);
+    for (int i = 0; i < 5; i++) {
+        if (!arrays[i]) continue;
+        REAL *at = arrays[i] + t->count - count;
+        if (back) memcpy(at, tail[i], bytes);
+        else memcpy(tail[i], at, bytes);
     }
 }
 
-NN_DEFINE_KERNEL(adam_update) {
+/* The rule over all tensors: of each part the whole vectors where they lie, then its tail. */
+#define UPDATE_ALL(rule)                                                                      \
+    const nn_update_args *a = args;                                                           \
+    const factors f = factors_of(a);                                                          \
+    for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {                                \
+        const tensor_part t = part_of(&a->tensors[k], &begin, &end);                          \
+        const int64_t rest = t.count > 0 ? t.count % VL : 0;                                  \
+        REAL tail[5][VL] = {{0}};                                                             \
+        tensor_part now = t;                                                                  \
+        now.count -= rest;                                                                    \
+        for (int pass = 0; pass < (rest ? 2 : 1); pass++) {                                   \
+            if (pass) {                                                                       \
+                move_tail(&t, rest, tail, false);                                             \
+                now = (tensor_part){tail[0], tail[1], {tail[2], tail[3], tail[4]}, rest};     \
+            }                                                                                 \
+            for (int64_t i = 0; i < now.count; i += VL) rule(&f, &now, i);                    \
+        }                                                                                     \
+        if (rest) move_tail(&t, rest, tail, true);                                            \
+    }
+
+NN_DEFINE_KERNEL(sgd_update) { UPDATE_ALL(sgd_at) }
+NN_DEFINE_KERNEL(adam_update) { UPDATE_ALL(adam_at) }
+NN_DEFINE_KERNEL(rmsprop_update) { UPDATE_ALL(rmsprop_at) }
+NN_DEFINE_KERNEL(adagrad_update) { UPDATE_ALL(adagrad_at) }
+NN_DEFINE_KERNEL(lion_update) { UPDATE_ALL(lion_at) }
+
+/*
+ * The sum of the squares of the gradients in [begin, end), in double: squares of float32 numbers neither overflow nor
+ * vanish there. Element i of a tensor's part goes to sum i mod VL.
+ */
+typedef double wide __attribute__((vector_size(VL * sizeof(double))));
+
+NN_DEFINE_KERNEL(update_squares) {
     const nn_update_args *a = args;
-    const factors f = factors_of(a);
+    double *sum = &a->sums[begin / a->piece];
+    wide squares = {0};
     for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {
         const tensor_part t = part_of(&a->tensors[k], &begin, &end);
-        int64_t i = 0;
-        for (; i + VL <= t.count; i += VL) adam_at(&f, &t, i, VL);
-        if (i < t.count) adam_at(&f, &t, i, t.count - i);
+        for (int64_t i = 0; i < t.count; i += VL) {
+            const wide g = __builtin_convertvector(load_lanes(t.grad + i, nn_min(VL, t.count - i)), wide);
+            squares += g * g;
+        }
     }
+    *sum = 0;
+    for (int lane = 0; lane < VL; lane++) *sum += squares[lane];
 }
 
 /* Are all gradients finite? If not, *nonfinite = 1: the same value from every piece, so any order will do. */

@@ -17,6 +17,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     if (status != NN_OK) return status;
     op->saved_bytes = nn_size_mul(op->x_count, nn_dtype_bytes(op->dtype));
     op->needs = NN_NEEDS_SAVED | NN_NEEDS_TARGET;
+    nn_loss_reads_labels(op);
     return NN_OK;
 }
 

@@ -24,14 +24,23 @@ nn_status nn_op_plan(nn_op *op, nn_error *error) {
         return nn_fail(error, NN_TYPE_ERROR, "dtype", -1, op->dtype, "below", NN_DTYPES);
     for (int i = 0; i < 4; i++)
         if (op->x[i] < 0) return nn_fail(error, NN_VALUE_ERROR, "x.shape", i, op->x[i], "at least", 0);
+    if (op->more_count < 0 || op->more_count >= NN_INPUTS_MAX)
+        return nn_fail(error, NN_VALUE_ERROR, "inputs", -1, op->more_count + 1, "at most", NN_INPUTS_MAX);
+    for (int input = 0; input < op->more_count; input++)
+        for (int i = 0; i < 4; i++)
+            if (op->more[input][i] < 0)
+                return nn_fail(error, NN_VALUE_ERROR, "x.shape", i, op->more[input][i], "at least", 0);
     op->saved_bytes = op->forward_bytes = op->backward_bytes = op->flops = 0;
-    op->weight_count = op->bias_count = 0;
+    op->weight_count = op->bias_count = op->target_count = 0;
     op->needs = 0;
-    op->overwrites = false;
+    op->overwrites = op->loss = op->reads_labels = false;
+    op->inputs = 1;
     nn_status status = ops[op->kind].class->plan(op, error);
     if (status != NN_OK) return status;
+    if (op->inputs != 1 + op->more_count)
+        return nn_fail(error, NN_VALUE_ERROR, "inputs", -1, op->more_count + 1, "equal to", op->inputs);
     /* One check for all: no buffer of an operation, counted in the widest type it may hold, overflows. */
-    if (nn_size_mul(op->x_count, 8) < 0 || nn_size_mul(op->y_count, 8) < 0)
+    if (nn_size_mul(op->x_count, 8) < 0 || nn_size_mul(op->y_count, 8) < 0 || nn_size_mul(op->target_count, 8) < 0)
         return nn_fail(error, NN_MEMORY_ERROR, "x", -1, op->x_count, "at most", INT64_MAX / 8);
     return NN_OK;
 }

@@ -1,5 +1,5 @@
 /*
- * update: the optimisers' steps over all tensors at once, after torch.optim.SGD, Adam and AdamW.
+ * update: the optimisers' steps over all tensors at once, after torch.optim and Lion's paper.
  */
 #include "../kernels/update.h"
 
@@ -14,15 +14,26 @@ _Static_assert(sizeof(nn_update_tensor) == sizeof(nn_tensor) &&
                    offsetof(nn_update_tensor, count) == offsetof(nn_tensor, count),
                "nn_update_tensor is nn_tensor");
 
-/* Arrays of state that an update of this kind reads. */
+const char nn_gradient[] = "gradient";
+
+static const struct {
+    nn_kernel_id kernel;
+    int states; /* arrays that it always needs */
+} rules[] = {
+    [NN_SGD] = {NN_KERNEL_sgd_update, 0},         [NN_ADAM] = {NN_KERNEL_adam_update, 2},
+    [NN_RMSPROP] = {NN_KERNEL_rmsprop_update, 1}, [NN_ADAGRAD] = {NN_KERNEL_adagrad_update, 1},
+    [NN_LION] = {NN_KERNEL_lion_update, 1},
+};
+
+/* Arrays of state that an update of this kind and with these options reads. */
 static int states_of(const nn_update *update) {
-    return update->kind == NN_ADAM ? 2 : update->momentum != 0 ? 1 : 0;
+    return rules[update->kind].states + (update->momentum != 0) + update->amsgrad + update->centered;
 }
 
 /* Everything that could be wrong, before anything is changed; sets *total, the number of elements. */
 static nn_status check(const nn_update *update, int64_t *total, nn_error *error) {
-    if (update->kind != NN_SGD && update->kind != NN_ADAM)
-        return nn_fail(error, NN_VALUE_ERROR, "kind", -1, update->kind, "at most", NN_ADAM);
+    if ((int)update->kind < 0 || update->kind > NN_LION)
+        return nn_fail(error, NN_VALUE_ERROR, "kind", -1, update->kind, "at most", NN_LION);
     if ((int)update->dtype < 0 || (int)update->dtype >= NN_DTYPES)
         return nn_fail(error, NN_TYPE_ERROR, "dtype", -1, update->dtype, "below", NN_DTYPES);
     if (update->steps < 0) return nn_fail(error, NN_VALUE_ERROR, "steps", -1, update->steps, "at least", 0);
@@ -32,54 +43,85 @@ static nn_status check(const nn_update *update, int64_t *total, nn_error *error)
         *total = nn_size_add(*total, nn_size_mul(t->count, 8));
         if (*total < 0) return nn_fail(error, NN_VALUE_ERROR, "count", i, t->count, "within 0 and", INT64_MAX / 8);
         int given = 0;
-        while (given < 2 && t->state[given]) given++;
+        while (given < NN_STATES_MAX && t->state[given]) given++;
         if (t->count > 0 && given < states_of(update))
             return nn_fail(error, NN_VALUE_ERROR, "states", i, given, "at least", states_of(update));
     }
     *total /= 8;
+    if (update->max_norm > 0 && !update->sums)
+        return nn_fail(error, NN_VALUE_ERROR, "sums", -1, 0, "at least", *total / NN_UPDATE_PIECE + 1);
     return NN_OK;
 }
 
-nn_status nn_update_run(nn_update *update, nn_error *error) {
+static int64_t elements(const nn_update *update) {
     int64_t total = 0;
-    nn_status status = check(update, &total, error);
-    if (status != NN_OK) return status;
+    for (int64_t i = 0; i < update->tensor_count; i++) total += update->tensors[i].count;
+    return total;
+}
+
+double nn_update_squares(const nn_update *update) {
+    const int64_t total = elements(update);
+    const nn_update_args args = {.tensors = (const nn_update_tensor *)update->tensors,
+                                 .tensor_count = update->tensor_count, .sums = update->sums, .piece = NN_UPDATE_PIECE};
+    nn_parallel(nn_kernel(NN_KERNEL_update_squares, update->dtype), &args, total, NN_UPDATE_PIECE,
+                total * nn_dtype_bytes(update->dtype));
+    double sum = 0;
+    for (int64_t at = 0; at < total; at += NN_UPDATE_PIECE) sum += update->sums[at / NN_UPDATE_PIECE];
+    return sum;
+}
+
+/* Checked before; `squares` of all gradients whose norm is limited. */
+static void run(nn_update *update, double squares) {
+    const int64_t total = elements(update);
     nn_update_args args = {.tensors = (const nn_update_tensor *)update->tensors,
                            .tensor_count = update->tensor_count, .lr = update->lr,
-                           .weight_decay = update->weight_decay, .clear_grad = update->clear_grad};
-    nn_kernel_id kernel = NN_KERNEL_sgd_update;
-    if (update->kind == NN_SGD) {
-        args.momentum = update->momentum;
-        args.one_minus_dampening = 1 - update->dampening;
-        args.nesterov = update->nesterov;
-        args.first = update->steps == 0;
-    } else {
-        kernel = NN_KERNEL_adam_update;
+                           .weight_decay = update->weight_decay, .clear_grad = update->clear_grad,
+                           .momentum = update->momentum, .one_minus_dampening = 1 - update->dampening,
+                           .nesterov = update->nesterov, .first = update->steps == 0, .beta1 = update->beta1,
+                           .one_minus_beta1 = 1 - update->beta1, .beta2 = update->beta2,
+                           .one_minus_beta2 = 1 - update->beta2, .eps = update->eps, .shrink = 1,
+                           .amsgrad = update->amsgrad, .centered = update->centered,
+                           .grad_scale = update->maximize ? -1 : 1,
+                           .max_value = update->max_value > 0 ? update->max_value : (double)INFINITY};
+    if (update->max_norm > 0) {
+        const double factor = update->max_norm / (sqrt(squares) + 1e-6); /* PyTorch's */
+        args.grad_scale *= factor > 1 ? 1 : factor;
+    }
+    if (update->kind == NN_ADAM) {
         const double t = (double)update->steps + 1;
-        args.beta1 = update->beta1;
-        args.one_minus_beta1 = 1 - update->beta1;
-        args.beta2 = update->beta2;
-        args.one_minus_beta2 = 1 - update->beta2;
-        args.eps = update->eps;
         args.step_size = update->lr / (1 - pow(update->beta1, t));
         args.root_scale = 1 / sqrt(1 - pow(update->beta2, t));
-        args.shrink = 1;
-        if (update->decoupled) {
-            args.shrink = 1 - update->lr * update->weight_decay;
-            args.weight_decay = 0;
-        }
+    } else if (update->kind == NN_ADAGRAD) {
+        args.step_size = update->lr / (1 + (double)update->steps * update->lr_decay);
+    }
+    if (update->decoupled || update->kind == NN_LION) {
+        args.shrink = 1 - update->lr * update->weight_decay;
+        args.weight_decay = 0;
     }
     const int64_t touched = 3 + 2 * states_of(update) + (update->clear_grad ? 1 : 0);
-    nn_parallel(nn_kernel(kernel, update->dtype), &args, total, NN_UPDATE_PIECE,
+    nn_parallel(nn_kernel(rules[update->kind].kernel, update->dtype), &args, total, NN_UPDATE_PIECE,
                 total * nn_dtype_bytes(update->dtype) * touched);
     update->steps++;
+}
+
+nn_status nn_update_run(nn_update *const *updates, int64_t count, nn_error *error) {
+    double squares = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t total;
+        const nn_status status = check(updates[i], &total, error);
+        if (status != NN_OK) return status;
+        const int64_t bad = updates[i]->finite ? nn_update_nonfinite(updates[i]) : -1;
+        if (bad >= 0) return nn_fail(error, NN_VALUE_ERROR, nn_gradient, bad, i, "equal to", -1);
+    }
+    for (int64_t i = 0; i < count; i++)
+        if (updates[i]->max_norm > 0) squares += nn_update_squares(updates[i]);
+    for (int64_t i = 0; i < count; i++) run(updates[i], squares);
     return NN_OK;
 }
 
 int64_t nn_update_nonfinite(const nn_update *update) {
     int nonfinite = 0;
-    int64_t total = 0;
-    for (int64_t i = 0; i < update->tensor_count; i++) total += update->tensors[i].count;
+    const int64_t total = elements(update);
     nn_update_args args = {.tensors = (const nn_update_tensor *)update->tensors,
                            .tensor_count = update->tensor_count, .nonfinite = &nonfinite};
     nn_kernel_fn *finite = nn_kernel(NN_KERNEL_update_finite, update->dtype);

@@ -52,8 +52,16 @@ static uint64_t mix(uint64_t x) {
 nn_stream nn_stream_make(uint64_t seed, const char *name, uint64_t call) {
     uint64_t hash = UINT64_C(0xCBF29CE484222325); /* FNV-1a */
     for (const char *c = name; *c; c++) hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001B3);
-    const uint64_t key = mix(mix(seed) ^ hash), nonce = mix(mix(hash) ^ call);
-    return (nn_stream){.key = {(uint32_t)key, (uint32_t)(key >> 32)}, .nonce = {(uint32_t)nonce, (uint32_t)(nonce >> 32)}};
+    const uint64_t key = mix(mix(seed) ^ hash);
+    const nn_stream any = {.key = {(uint32_t)key, (uint32_t)(key >> 32)}, .hash = hash};
+    return nn_stream_of_call(&any, call);
+}
+
+nn_stream nn_stream_of_call(const nn_stream *stream, uint64_t call) {
+    const uint64_t nonce = mix(mix(stream->hash) ^ call);
+    nn_stream other = *stream;
+    other.nonce[0] = (uint32_t)nonce, other.nonce[1] = (uint32_t)(nonce >> 32);
+    return other;
 }
 
 void nn_stream_bits(const nn_stream *stream, uint64_t block, uint32_t out[4]) {

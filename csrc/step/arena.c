@@ -3,7 +3,7 @@
  *
  * A buffer is alive from the time it is written to the last time it is read. The buffers are placed largest
  * first, each at the lowest offset where it meets no buffer alive at the same time: simple, and close to the
- * best for the chains that networks are.
+ * best for the chains, with a few shortcuts, that networks are.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,47 +22,52 @@ static void alive_at(nn_place *place, int64_t time) {
     if (time > place->to) place->to = time;
 }
 
-static int64_t value_bytes(const nn_step *step, int64_t node) {
-    const nn_op *op = &step->nodes[node].given.op;
-    return step->nodes[node].loss ? (int64_t)sizeof(double) : nn_size_mul(op->y_count, nn_dtype_bytes(op->dtype));
+static void alive_from(nn_place *place, int64_t bytes, int64_t from, int64_t to) {
+    *place = (nn_place){.offset = -1, .bytes = bytes, .from = from, .to = to};
+}
+
+/* Of a node's y, and of the gradients that it gives its inputs. */
+static void set_node_lifetimes(nn_step *step, int64_t i) {
+    step_node *node = &step->nodes[i];
+    const nn_op *op = &node->given.op;
+    step_value *y = &step->values[step->sources + i];
+    const int64_t back = time_backward(step, i);
+    alive_at(&y->y, time_forward(i));
+    if (y->live && op->needs & NN_NEEDS_Y) alive_at(&y->y, back);
+    if (y->live) alive_at(&y->dy, back);
+    alive_from(&node->saved, y->live ? op->saved_bytes : 0, time_forward(i), back);
+    for (int j = 0; j < nn_step_inputs(node); j++) {
+        step_value *x = &step->values[node->given.inputs[j]];
+        alive_at(&x->y, time_forward(i));
+        alive_from(&node->aside[j], y->live && node->added[j] ? x->y.bytes : 0, back, back);
+        if (!y->live) continue;
+        if (op->needs & NN_NEEDS_X) alive_at(&x->y, back);
+        alive_at(&x->dy, back);
+    }
 }
 
 /*
- * Sizes and lifetimes of all buffers, from what each operation's backward reads. The whole way back to x is provided
- * for, frozen layers included: whoever asks for the gradient of x takes it.
+ * Sizes and lifetimes of all buffers, from what each operation's backward reads. The whole way back to the sources is
+ * provided for, frozen layers included: whoever asks for their gradients takes it.
  */
 static void set_lifetimes(nn_step *step) {
-    const int64_t end = 2 * step->count - 1;
-    const nn_op *first = &step->nodes[0].given.op, *final = &step->nodes[step->count - 1].given.op;
-    const int64_t element = nn_dtype_bytes(first->dtype);
-    step->x = (nn_place){.offset = -1, .bytes = nn_size_mul(first->x_count, element), .from = 0, .to = 0};
-    step->target = (nn_place){.offset = -1, .from = 0, .to = end};
-    if (step->nodes[step->count - 1].loss)
-        step->target.bytes = nn_step_reads_labels(final->kind) ? nn_size_mul(final->x[0], sizeof(int64_t))
-                                                               : nn_size_mul(final->x_count, element);
-    step->scaled = (nn_place){.offset = -1, .bytes = 256 * element, .from = 0, .to = end};
-    for (int64_t i = 0; i < step->count; i++) {
-        step_node *node = &step->nodes[i];
-        node->y = (nn_place){.offset = -1, .bytes = value_bytes(step, i), .from = i, .to = i};
-        node->dy = (nn_place){.offset = -1, .bytes = 0, .from = end, .to = 0};
-        node->saved = (nn_place){.offset = -1, .bytes = node->given.op.saved_bytes, .from = i,
-                                 .to = time_backward(step, i)};
-        if (node->given.op.needs & NN_NEEDS_Y) alive_at(&node->y, time_backward(step, i));
+    const int64_t end = 2 * step->count - 1, element = nn_dtype_bytes(nn_step_dtype(step));
+    for (int64_t v = 0; v < step->sources + step->count; v++) {
+        step_value *value = &step->values[v];
+        const bool loss = nn_step_has_loss(step) && v == step->sources + step->count - 1;
+        const int64_t bytes = loss ? (int64_t)sizeof(double) : nn_size_mul(nn_size_product(value->shape, 4), element);
+        /* A source is gathered before the first forward; what a run gives stays readable after it. */
+        const bool stays = loss || value->output >= 0;
+        alive_from(&value->y, bytes, v < step->sources ? 0 : end, stays ? end : 0);
+        /* The gradient of an output that nobody else reads stays where the caller has it. */
+        const bool own = v >= step->sources && value->read;
+        alive_from(&value->dy, own ? bytes : 0, value->seeded ? step->count : end, 0);
     }
-    for (int64_t i = 0; i < step->count; i++) {
-        step_node *node = &step->nodes[i];
-        nn_place *x = node->given.input == 0 ? &step->x : &step->nodes[node->given.input - 1].y;
-        alive_at(x, time_forward(i));
-        if (node->given.op.needs & NN_NEEDS_X) alive_at(x, time_backward(step, i));
-        if (node->given.input == 0) continue;
-        step_node *source = &step->nodes[node->given.input - 1];
-        source->dy.bytes = source->y.bytes;
-        alive_at(&source->dy, time_backward(step, i));
-        alive_at(&source->dy, time_backward(step, node->given.input - 1));
-        /* The prediction stays readable after the run. */
-        if (node->loss) alive_at(&source->y, end);
-    }
-    alive_at(&step->nodes[step->count - 1].y, end);
+    for (int64_t i = 0; i < step->count; i++) set_node_lifetimes(step, i);
+    const nn_op *loss = &step->nodes[step->count - 1].given.op;
+    const int64_t target = loss->reads_labels ? (int64_t)sizeof(int64_t) : element;
+    alive_from(&step->target, nn_size_mul(loss->target_count, target), 0, end);
+    alive_from(&step->scaled, 256 * element, 0, end);
 }
 
 static bool meet(const nn_place *a, const nn_place *b) {
@@ -102,17 +107,20 @@ nn_status nn_step_layout(nn_step *step, nn_error *error) {
         if (op->backward_bytes > step->work.bytes) step->work.bytes = op->backward_bytes;
     }
 
-    nn_place **places = nn_alloc(nn_size_mul(3 * step->count + 4, sizeof *places));
+    const int64_t most = 3 + 2 * (step->sources + step->count) + (1 + NN_INPUTS_MAX) * step->count;
+    nn_place **places = nn_alloc(nn_size_mul(most, sizeof *places));
     if (!places) return nn_fail(error, NN_MEMORY_ERROR, "step", -1, step->count, "fewer nodes than", step->count);
     int64_t count = 0;
     places[count++] = &step->work;
-    places[count++] = &step->x;
+    for (int64_t v = 0; v < step->sources; v++) places[count++] = &step->values[v].y;
     places[count++] = &step->target;
     places[count++] = &step->scaled;
     for (int64_t i = 0; i < step->count; i++) {
-        places[count++] = &step->nodes[i].y;
-        places[count++] = &step->nodes[i].dy;
-        places[count++] = &step->nodes[i].saved;
+        step_node *node = &step->nodes[i];
+        places[count++] = &step->values[step->sources + i].y;
+        places[count++] = &step->values[step->sources + i].dy;
+        places[count++] = &node->saved;
+        for (int j = 0; j < nn_step_inputs(node); j++) places[count++] = &node->aside[j];
     }
     int64_t used = 0;
     for (int64_t i = 0; i < count; i++) {

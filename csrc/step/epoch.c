@@ -47,57 +47,63 @@ static int64_t batch_rows(const nn_epoch *epoch) {
     return left < epoch->batch ? left : epoch->batch;
 }
 
-/* The rows are read where they lie if nothing must be done to them. */
-static bool lie_ready(const nn_epoch *epoch, const nn_rows *rows, const nn_op *op) {
-    const bool turned = rows->channels_first && op->x[1] > 1 && op->x[2] * op->x[3] > 1;
+/* The rows are read where they lie if nothing must be done to them. `shape` is logical, as they are read. */
+static bool lie_ready(const nn_epoch *epoch, const nn_rows *rows, const int64_t shape[4]) {
+    const bool turned = rows->channels_first && shape[1] > 1 && shape[2] * shape[3] > 1;
     return !epoch->order && !rows->bytes && !turned;
 }
 
-/* Where the batch's rows, of the shape that `op` reads, are or shall be. */
-static const void *place_of(const nn_step *step, const nn_epoch *epoch, const nn_rows *rows, const nn_op *op,
-                      const nn_place *place) {
-    if (!lie_ready(epoch, rows, op)) return nn_step_at(step, place);
-    const int64_t size = op->x[1] * op->x[2] * op->x[3] * nn_dtype_bytes(op->dtype);
-    return (const char *)rows->data + first_row(epoch) * size;
+/* Where the batch's rows are or shall be. */
+static const void *place_of(const nn_step *step, const nn_epoch *epoch, const nn_rows *rows, const int64_t shape[4],
+                            const nn_place *place) {
+    if (!lie_ready(epoch, rows, shape)) return nn_step_at(step, place);
+    return (const char *)rows->data + first_row(epoch) * nn_step_row(shape) * nn_dtype_bytes(nn_step_dtype(step));
 }
 
 /* Brings rows to their place, with work shared among threads where they are many. */
-static void gather(const nn_step *step, const nn_epoch *epoch, const nn_rows *rows, const nn_op *op, void *place) {
-    if (lie_ready(epoch, rows, op)) return;
-    const int64_t n = batch_rows(epoch), first = first_row(epoch);
-    nn_gather_args args = {.rows = place, .source = rows->data, .channels = op->x[1], .pixels = op->x[2] * op->x[3],
-                           .channels_first = rows->channels_first,
+static void gather(const nn_step *step, const nn_epoch *epoch, const nn_rows *rows, const int64_t shape[4],
+                   const nn_place *place) {
+    if (lie_ready(epoch, rows, shape)) return;
+    const nn_dtype dtype = nn_step_dtype(step);
+    const int64_t n = batch_rows(epoch), first = first_row(epoch), size = nn_step_row(shape);
+    nn_gather_args args = {.rows = nn_step_at(step, place), .source = rows->data, .channels = shape[1],
+                           .pixels = shape[2] * shape[3], .channels_first = rows->channels_first,
                            .scaled = rows->bytes ? nn_step_at(step, &step->scaled) : NULL};
-    const int64_t size = args.channels * args.pixels;
     if (epoch->order) args.order = epoch->order + first;
-    else args.source = (const char *)rows->data + first * size * (rows->bytes ? 1 : nn_dtype_bytes(op->dtype));
+    else args.source = (const char *)rows->data + first * size * (rows->bytes ? 1 : nn_dtype_bytes(dtype));
     if (n > 0 && size > 0)
-        nn_parallel(nn_kernel(NN_KERNEL_gather, op->dtype), &args, n, 4096 / size + 1, n * size * 8);
+        nn_parallel(nn_kernel(NN_KERNEL_gather, dtype), &args, n, 4096 / size + 1, n * size * 8);
 }
 
-/* Labels, copied and checked; of a bad one the row in the data set is told. */
+/* Labels, `each` a sample, copied and checked; of a bad one the row in the data set is told. */
 static nn_status take_labels(nn_step *step, const nn_epoch *epoch, int64_t *node, nn_error *error) {
     const int64_t n = batch_rows(epoch), first = first_row(epoch), *labels = epoch->target.data;
+    const int64_t each = nn_step_row(step->nodes[step->count - 1].given.op.target);
     int64_t *taken = nn_step_at(step, &step->target);
     for (int64_t i = 0; i < n; i++) {
-        if (epoch->order && i + AHEAD < n) __builtin_prefetch(&labels[epoch->order[first + i + AHEAD]]);
-        taken[i] = labels[epoch->order ? epoch->order[first + i] : first + i];
+        if (epoch->order && i + AHEAD < n) __builtin_prefetch(&labels[epoch->order[first + i + AHEAD] * each]);
+        const int64_t *row = labels + (epoch->order ? epoch->order[first + i] : first + i) * each;
+        for (int64_t k = 0; k < each; k++) taken[i * each + k] = row[k];
     }
     const void *target = taken;
-    nn_status status = nn_step_take_target(step, &target, n, node, error);
-    if (status != NN_OK && error) error->index = epoch->order ? epoch->order[first + error->index] : first + error->index;
+    nn_status status = nn_step_take_target(step, &target, node, error);
+    if (status != NN_OK && error) {
+        const int64_t at = first + error->index / each;
+        error->index = epoch->order ? epoch->order[at] : at;
+    }
     return status;
 }
 
 /* ---- a batch ----------------------------------------------------------------------------------------- */
 
-static step_batch batch_of(const nn_step *step, const nn_epoch *epoch) {
-    const nn_op *first = &step->nodes[0].given.op, *loss = &step->nodes[step->count - 1].given.op;
-    step_batch batch = {.x = place_of(step, epoch, &epoch->x, first, &step->x),
-                        .saving = epoch->mode == NN_STEP_TRAIN};
+static step_batch batch_of(nn_step *step, const nn_epoch *epoch) {
+    const nn_op *loss = &step->nodes[step->count - 1].given.op;
+    for (int64_t v = 0; v < step->sources; v++)
+        step->x[v] = place_of(step, epoch, &epoch->x[v], step->values[v].shape, &step->values[v].y);
+    step_batch batch = {.x = step->x, .training = epoch->mode == NN_STEP_TRAIN};
     if (epoch->mode == NN_STEP_PREDICT) return batch;
-    batch.target = nn_step_reads_labels(loss->kind) ? nn_step_at(step, &step->target)
-                                                    : place_of(step, epoch, &epoch->target, loss, &step->target);
+    batch.target = loss->reads_labels ? nn_step_at(step, &step->target)
+                                      : place_of(step, epoch, &epoch->target, loss->target, &step->target);
     return batch;
 }
 
@@ -105,28 +111,29 @@ static nn_status begin(nn_step *step, nn_epoch *epoch, int64_t *node, nn_error *
     nn_status status = nn_step_begin(step, batch_rows(epoch), node, error);
     if (status == NN_OK && epoch->mode != NN_STEP_PREDICT) {
         const nn_op *loss = &step->nodes[step->count - 1].given.op;
-        if (nn_step_reads_labels(loss->kind)) status = take_labels(step, epoch, node, error);
-        else gather(step, epoch, &epoch->target, loss, nn_step_at(step, &step->target));
+        if (loss->reads_labels) status = take_labels(step, epoch, node, error);
+        else gather(step, epoch, &epoch->target, loss->target, &step->target);
     }
-    if (status == NN_OK) gather(step, epoch, &epoch->x, &step->nodes[0].given.op, nn_step_at(step, &step->x));
+    for (int64_t v = 0; v < step->sources && status == NN_OK; v++)
+        gather(step, epoch, &epoch->x[v], step->values[v].shape, &step->values[v].y);
     return status;
 }
 
 /* After the forwards: what is asked for besides the weights. Returns whether the batch goes on to its backward. */
 static bool take_results(const nn_step *step, nn_epoch *epoch) {
-    const nn_op *last = &step->nodes[step->last].given.op;
-    const int64_t n = last->x[0], row_bytes = n ? last->y_count / n * nn_dtype_bytes(last->dtype) : 0;
-    const void *output = nn_step_value(step, step->last + 1);
-    if (epoch->output && row_bytes)
+    const int64_t n = step->planned, *shape = step->values[step->outputs[0]].shape;
+    const int64_t row_bytes = nn_step_row(shape) * nn_dtype_bytes(nn_step_dtype(step));
+    const void *output = nn_step_value(step, step->outputs[0]);
+    if (epoch->output && n * row_bytes > 0)
         memcpy((char *)epoch->output + first_row(epoch) * row_bytes, output, (size_t)(n * row_bytes));
     if (epoch->mode == NN_STEP_PREDICT) return true;
-    memcpy(&epoch->loss[epoch->done], nn_step_value(step, step->count), sizeof *epoch->loss);
+    memcpy(&epoch->loss[epoch->done], nn_step_value(step, step->sources + step->count - 1), sizeof *epoch->loss);
     if (epoch->correct) {
         int64_t *correct = &epoch->correct[epoch->done];
         nn_count_correct_args args = {.correct = correct, .x = output, .labels = nn_step_at(step, &step->target),
-                                      .classes = last->y[1]};
+                                      .classes = shape[1]};
         *correct = 0;
-        nn_kernel(NN_KERNEL_count_correct, last->dtype)(&args, 0, n);
+        nn_kernel(NN_KERNEL_count_correct, nn_step_dtype(step))(&args, 0, n);
     }
     epoch->nonfinite = epoch->stop_at_nonfinite && !isfinite(epoch->loss[epoch->done]);
     return !epoch->nonfinite;
@@ -145,7 +152,7 @@ static nn_status run(nn_step *step, nn_epoch *epoch, nn_update *const *updates, 
                      int64_t *node, nn_error *error) {
     watch w = {.end = now() + seconds};
     const int64_t batches = epoch->samples / epoch->batch + (epoch->samples % epoch->batch > 0);
-    const int64_t forwards = epoch->mode == NN_STEP_PREDICT ? step->last + 1 : step->count;
+    const int64_t forwards = epoch->mode == NN_STEP_PREDICT ? step->forwards : step->count;
     const int64_t end = epoch->mode == NN_STEP_TRAIN ? 2 * step->count : forwards;
     nn_status status = NN_OK;
     while (epoch->done < batches && !epoch->nonfinite) {
@@ -162,7 +169,7 @@ static nn_status run(nn_step *step, nn_epoch *epoch, nn_update *const *updates, 
             over = is_over(&w, &step->nodes[*node].given.op);
         }
         if (status != NN_OK || epoch->time < end) return status;
-        if (epoch->mode == NN_STEP_TRAIN) status = nn_step_update(updates, update_count, error);
+        if (epoch->mode == NN_STEP_TRAIN) status = nn_update_run(updates, update_count, error);
         if (status != NN_OK) return status;
         epoch->done++;
         epoch->time = 0;
@@ -178,7 +185,7 @@ nn_status nn_step_epoch(nn_step *step, nn_epoch *epoch, nn_update *const *update
     if (epoch->samples < 0) return nn_fail(error, NN_VALUE_ERROR, "samples", -1, epoch->samples, "at least", 0);
     if (epoch->mode == NN_STEP_GRADIENTS)
         return nn_fail(error, NN_VALUE_ERROR, "mode", -1, epoch->mode, "not equal to", NN_STEP_GRADIENTS);
-    if (epoch->mode != NN_STEP_PREDICT && !step->nodes[step->count - 1].loss)
+    if (epoch->mode != NN_STEP_PREDICT && !nn_step_has_loss(step))
         return nn_fail(error, NN_RUNTIME_ERROR, "loss functions", -1, 0, "at least", 1);
     const int limit = nn_threads_limit(step->threads);
     nn_status status = run(step, epoch, updates, update_count, seconds, node, error);

@@ -3,41 +3,74 @@
  */
 #include <string.h>
 
+#include "../kernels/arithmetic.h"
 #include "../ops/op.h"
 #include "../runtime/runtime.h"
 #include "step.h"
 
 /* ---- a node ------------------------------------------------------------------------------------------ */
 
-/* The buffers of a node: the same for forward and backward, which take from them what they need. */
-static nn_io buffers(const nn_step *step, int64_t i, const step_batch *batch) {
-    const step_node *node = &step->nodes[i];
-    const int64_t input = node->given.input;
-    return (nn_io){
-        .y = nn_step_at(step, &node->y),
-        .x = input == 0 ? batch->x : nn_step_at(step, &step->nodes[input - 1].y),
-        .weight = node->given.weight,
-        .bias = node->given.bias,
-        .target = batch->target,
-        .saved = batch->saving ? nn_step_at(step, &node->saved) : NULL,
-        .work = nn_step_at(step, &step->work),
-        .dx = input == 0 ? batch->dx : node->wants_dx || batch->dx ? nn_step_at(step, &step->nodes[input - 1].dy) : NULL,
-        .dweight = batch->frozen ? NULL : node->given.dweight,
-        .dbias = batch->frozen ? NULL : node->given.dbias,
-        .dy = node->loss ? NULL : batch->dy && i == step->last ? batch->dy : nn_step_at(step, &node->dy),
-        .overwrite = node->overwrite && !batch->adding,
-    };
+/* Whether the gradient of a value is asked for. */
+static bool wanted(const step_value *value, const step_batch *batch) { return batch->dx || value->trained; }
+
+/* A node's buffers in this run: the same for forward and backward, which take from them what they need. */
+static nn_io *buffers(nn_step *step, step_node *node, const step_batch *batch) {
+    nn_io *io = &node->io;
+    io->target = batch->target;
+    io->saved = batch->training ? nn_step_at(step, &node->saved) : NULL;
+    io->training = batch->training;
+    if (node->reads_source)
+        for (int j = 0; j < nn_step_inputs(node); j++) {
+            const int64_t v = node->given.inputs[j];
+            if (v < step->sources) *(j ? &io->more[j - 1] : &io->x) = batch->x[v];
+        }
+    return io;
 }
 
 nn_status nn_step_forward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error) {
-    const nn_io io = buffers(step, i, batch);
-    return nn_op_forward(&step->nodes[i].given.op, &io, error);
+    step_node *node = &step->nodes[i];
+    nn_io *io = buffers(step, node, batch);
+    const bool counts = batch->training && node->given.calls && node->given.op.training;
+    if (counts) io->call = *node->given.calls;
+    nn_status status = nn_op_forward(&node->given.op, io, error);
+    if (counts && status == NN_OK) *node->given.calls += 1;
+    return status;
+}
+
+/* dst += src, both gradients of a value */
+static void add(const nn_step *step, void *dst, const void *src, int64_t value) {
+    const int64_t count = step->planned * nn_step_row(step->values[value].shape);
+    nn_arithmetic_args args = {.z = dst, .x = dst, .y = src, .factor = 1, .repeat = 1, .width = count};
+    nn_parallel(nn_kernel(NN_KERNEL_add, nn_step_dtype(step)), &args, count, NN_ARITHMETIC_PIECE,
+                3 * count * nn_dtype_bytes(nn_step_dtype(step)));
 }
 
 nn_status nn_step_backward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error) {
-    if (!batch->dx && (batch->frozen || !step->nodes[i].trained)) return NN_OK;
-    const nn_io io = buffers(step, i, batch);
-    return nn_op_backward(&step->nodes[i].given.op, &io, error);
+    step_node *node = &step->nodes[i];
+    const step_value *y = &step->values[step->sources + i];
+    if (batch->dx ? !y->live : batch->frozen || !node->trained) return NN_OK;
+    nn_io *io = buffers(step, node, batch);
+    io->dweight = batch->frozen ? NULL : node->given.dweight;
+    io->dbias = batch->frozen ? NULL : node->given.dbias;
+    io->overwrite = node->overwrite && !batch->adding;
+    if (!node->loss) {
+        const void *given = y->output >= 0 && batch->dy ? batch->dy[y->output] : NULL;
+        io->dy = given && !y->seeded ? given : nn_step_at(step, &y->dy);
+    }
+    const int inputs = nn_step_inputs(node);
+    void *sum[NN_INPUTS_MAX];
+    for (int j = 0; j < inputs; j++) {
+        const int64_t v = node->given.inputs[j];
+        const step_value *x = &step->values[v];
+        sum[j] = v < step->sources ? (batch->dx ? batch->dx[v] : NULL)
+                                   : wanted(x, batch) ? nn_step_at(step, &x->dy) : NULL;
+        *(j ? &io->dmore[j - 1] : &io->dx) = sum[j] && node->added[j] ? nn_step_at(step, &node->aside[j]) : sum[j];
+    }
+    nn_status status = nn_op_backward(&node->given.op, io, error);
+    for (int j = 0; j < inputs && status == NN_OK; j++)
+        if (sum[j] && node->added[j])
+            add(step, sum[j], j ? io->dmore[j - 1] : io->dx, node->given.inputs[j]);
+    return status;
 }
 
 /* ---- parts of a batch -------------------------------------------------------------------------------- */
@@ -51,14 +84,15 @@ nn_status nn_step_begin(nn_step *step, int64_t n, int64_t *node, nn_error *error
 }
 
 /* A copy, so that what was checked is what is read, whoever writes to the caller's array meanwhile. */
-nn_status nn_step_take_target(nn_step *step, const void **target, int64_t n, int64_t *node, nn_error *error) {
+nn_status nn_step_take_target(nn_step *step, const void **target, int64_t *node, nn_error *error) {
     const nn_op *loss = &step->nodes[step->count - 1].given.op;
-    if (!nn_step_reads_labels(loss->kind)) return NN_OK;
+    if (!loss->reads_labels) return NN_OK;
     int64_t *labels = nn_step_at(step, &step->target);
-    if (n > 0 && *target != labels) memcpy(labels, *target, (size_t)n * sizeof *labels);
+    if (loss->target_count > 0 && *target != labels)
+        memcpy(labels, *target, (size_t)loss->target_count * sizeof *labels);
     *target = labels;
     *node = step->count - 1;
-    return nn_labels_check(labels, n, loss->x[1], error);
+    return nn_labels_check(labels, loss->target_count, loss->x[1], error);
 }
 
 static void clear_gradients(const nn_step *step, bool all) {
@@ -74,12 +108,6 @@ static void clear_gradients(const nn_step *step, bool all) {
 void nn_step_zero(const nn_step *step) { clear_gradients(step, false); }
 
 void nn_step_clear(nn_step *step) { clear_gradients(step, true); }
-
-nn_status nn_step_update(nn_update *const *updates, int64_t count, nn_error *error) {
-    nn_status status = NN_OK;
-    for (int64_t i = 0; i < count && status == NN_OK; i++) status = nn_update_run(updates[i], error);
-    return status;
-}
 
 /* ---- a batch ----------------------------------------------------------------------------------------- */
 
@@ -101,30 +129,29 @@ static nn_status backward(nn_step *step, int64_t from, const step_batch *batch, 
     return status;
 }
 
-static nn_status run(nn_step *step, nn_step_mode mode, const void *x, const void *target, int64_t n,
+static nn_status run(nn_step *step, nn_step_mode mode, const void *const *x, const void *target, int64_t n,
                      nn_update *const *updates, int64_t update_count, double *loss, int64_t *node, nn_error *error) {
     nn_status status = nn_step_begin(step, n, node, error);
     if (status != NN_OK) return status;
     const bool training = mode >= NN_STEP_GRADIENTS;
     if (mode != NN_STEP_PREDICT) {
-        if (!step->nodes[step->count - 1].loss)
-            return nn_fail(error, NN_RUNTIME_ERROR, "loss functions", -1, 0, "at least", 1);
-        status = nn_step_take_target(step, &target, n, node, error);
+        if (!nn_step_has_loss(step)) return nn_fail(error, NN_RUNTIME_ERROR, "loss functions", -1, 0, "at least", 1);
+        status = nn_step_take_target(step, &target, node, error);
     }
-    const step_batch batch = {.x = x, .target = target, .saving = training};
-    const int64_t end = mode == NN_STEP_PREDICT ? step->last + 1 : step->count;
+    const step_batch batch = {.x = x, .target = target, .training = training};
+    const int64_t end = mode == NN_STEP_PREDICT ? step->forwards : step->count;
     if (status == NN_OK) status = forward(step, end, &batch, node, error);
     if (status != NN_OK || mode == NN_STEP_PREDICT) return status;
     if (training) {
         nn_step_zero(step);
         status = backward(step, step->count - 1, &batch, node, error);
     }
-    if (status == NN_OK && mode == NN_STEP_TRAIN) status = nn_step_update(updates, update_count, error);
-    if (status == NN_OK) memcpy(loss, nn_step_value(step, step->count), sizeof *loss);
+    if (status == NN_OK && mode == NN_STEP_TRAIN) status = nn_update_run(updates, update_count, error);
+    if (status == NN_OK) memcpy(loss, nn_step_value(step, step->sources + step->count - 1), sizeof *loss);
     return status;
 }
 
-nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *x, const void *target, int64_t n,
+nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *const *x, const void *target, int64_t n,
                       nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
                       nn_error *error) {
     const int limit = nn_threads_limit(step->threads);
@@ -135,29 +162,55 @@ nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *x, const voi
 
 /* ---- the two halves ---------------------------------------------------------------------------------- */
 
-nn_status nn_step_forward(nn_step *step, const void *x, int64_t n, int64_t *node, nn_error *error) {
+static size_t value_bytes(const nn_step *step, int64_t value) {
+    const int64_t count = step->planned * nn_step_row(step->values[value].shape);
+    return (size_t)(count * nn_dtype_bytes(nn_step_dtype(step)));
+}
+
+/* The copies of the sources, which backward may read. */
+static const void *const *kept_sources(nn_step *step) {
+    for (int64_t v = 0; v < step->sources; v++) step->x[v] = nn_step_at(step, &step->values[v].y);
+    return step->x;
+}
+
+nn_status nn_step_forward(nn_step *step, const void *const *x, int64_t n, int64_t *node, nn_error *error) {
     nn_status status = nn_step_begin(step, n, node, error);
     if (status != NN_OK) return status;
-    const nn_op *first = &step->nodes[0].given.op;
-    const step_batch batch = {.x = nn_step_at(step, &step->x), .saving = true};
-    if (batch.x && n > 0)
-        memcpy(nn_step_at(step, &step->x), x, (size_t)(first->x_count * nn_dtype_bytes(first->dtype)));
+    const step_batch batch = {.x = kept_sources(step), .training = true};
+    for (int64_t v = 0; v < step->sources; v++) {
+        const size_t bytes = value_bytes(step, v);
+        if (bytes) memcpy(nn_step_at(step, &step->values[v].y), x[v], bytes);
+    }
     const int limit = nn_threads_limit(step->threads);
-    status = forward(step, step->last + 1, &batch, node, error);
+    status = forward(step, step->forwards, &batch, node, error);
     nn_threads_limit(limit);
     if (status == NN_OK) step->recorded = n;
     return status;
 }
 
-nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, bool parameters, int64_t *node, nn_error *error) {
+/* What no node's backward writes: gradients that begin as the caller's, and those that nobody adds to. */
+static void begin_gradients(const nn_step *step, const step_batch *batch) {
+    for (int64_t k = 0; k < step->output_count; k++) {
+        const int64_t v = step->outputs[k];
+        const step_value *value = &step->values[v];
+        const size_t bytes = value->seeded && wanted(value, batch) ? value_bytes(step, v) : 0;
+        if (bytes) memcpy(nn_step_at(step, &value->dy), batch->dy[k], bytes);
+    }
+    for (int64_t v = 0; batch->dx && v < step->sources; v++)
+        if (!step->values[v].read && batch->dx[v]) memset(batch->dx[v], 0, value_bytes(step, v));
+}
+
+nn_status nn_step_backward(nn_step *step, const void *const *dy, void *const *dx, bool parameters, int64_t *node,
+                           nn_error *error) {
     *node = -1;
     if (step->recorded < 0)
         return nn_fail(error, NN_RUNTIME_ERROR, "recorded forwards", -1, 0, "at least", 1);
     step->recorded = -1;
-    const step_batch batch = {.x = nn_step_at(step, &step->x), .dy = dy, .dx = dx, .saving = true, .adding = true,
+    const step_batch batch = {.x = kept_sources(step), .dy = dy, .dx = dx, .training = true, .adding = true,
                               .frozen = !parameters};
+    begin_gradients(step, &batch);
     const int limit = nn_threads_limit(step->threads);
-    nn_status status = backward(step, step->last, &batch, node, error);
+    nn_status status = backward(step, step->forwards - 1, &batch, node, error);
     nn_threads_limit(limit);
     return status;
 }

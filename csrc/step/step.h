@@ -1,48 +1,76 @@
 /*
  * step.h: the compiled step's own data.
  *
- *     node 0        node 1              node count-1 (perhaps a loss)
- *     x -> [op] -> value 1 -> [op] -> value 2 ... -> value count
+ *     value 0 (x) -> [node 0] -> value 1 -> [node 1] -> value 2 ... -> value count      one source, a chain
  *
  * One arena holds the batch where it is gathered or kept, every value, every value's gradient, what operations
  * save for backward, and one workspace.
  * Time runs over the forwards 0 ... count-1, then the backwards count ... 2 count-1 in reverse order of nodes;
  * two buffers that are never alive at the same time may share memory.
+ *
+ * A value that several nodes read gets a gradient from each, in the order of the backwards, after the caller's own
+ * where it is an output. The first is written where the gradient lies, each other one aside and then added.
  */
 #ifndef NN_STEP_H
 #define NN_STEP_H
 
 #include "../nncore.h"
 
+typedef struct step_value {
+    nn_place y, dy;   /* dy: of a source none, its gradient is the caller's */
+    int64_t shape[4]; /* of a source: as its readers read it */
+    int64_t output;   /* which of the outputs it is, or -1 */
+    bool live;        /* an output comes from it: it has a gradient */
+    bool trained;     /* something that it comes from learns */
+    bool read;        /* some live node reads it */
+    bool seeded;      /* it is, and is an output: its gradient begins as a copy of the caller's */
+} step_value;
+
 typedef struct step_node {
     nn_node given;
-    nn_place y, dy, saved;
+    nn_io io; /* all that is the same in every run */
+    nn_place saved;
+    nn_place aside[NN_INPUTS_MAX]; /* of each input's gradient, where it is added to one that came before */
+    bool added[NN_INPUTS_MAX];
+    bool reads_source;
     bool loss;
-    bool wants_dx;  /* something before it learns */
-    bool trained;   /* takes part in backward, also where nobody asks for the gradient of x */
-    bool overwrite; /* its backward writes the gradients: they need not be zeroed */
+    bool trained;     /* takes part in backward, also where nobody asks for the gradient of a source */
+    bool overwrite;   /* its backward writes the gradients: they need not be zeroed */
 } step_node;
 
 struct nn_step {
     step_node *nodes;
-    int64_t count;
-    int64_t last;     /* the node that gives the output: the last one but for a loss */
+    step_value *values;
+    int64_t count, sources;
+    int64_t *outputs; /* values */
+    int64_t output_count;
+    int64_t forwards; /* nodes up to the outputs: all but a loss */
     int64_t capacity; /* samples */
     int64_t planned;  /* samples the operations are planned for now */
     int64_t recorded; /* samples of nn_step_forward's that nn_step_backward may use, or -1 */
     int threads;      /* at most; 0: as many as the process */
-    nn_place x, target, work;
+    nn_place target, work;
     nn_place scaled; /* what the 256 bytes stand for */
+    const void **x;  /* (sources): where the batch is, for an epoch and for the two halves */
     char *arena;
     int64_t arena_bytes;
 };
 
+/* graph.c: checks what the nodes read, and marks who learns and whose gradients come first. */
+nn_status nn_step_connect(nn_step *step, int64_t *node, nn_error *error);
+
 /* arena.c: gives every buffer of the step its offset; sets arena_bytes. */
 nn_status nn_step_layout(nn_step *step, nn_error *error);
 
-/* Whether a node is a loss: its output is one double, and it reads a target; and whether that is labels. */
-bool nn_step_is_loss(nn_kind kind);
-bool nn_step_reads_labels(nn_kind kind);
+static inline bool nn_step_has_loss(const nn_step *step) { return step->forwards < step->count; }
+
+/* How many arrays a node reads beside its weights. */
+static inline int nn_step_inputs(const step_node *node) { return 1 + node->given.op.more_count; }
+
+static inline nn_dtype nn_step_dtype(const nn_step *step) { return step->nodes[0].given.op.dtype; }
+
+/* Elements a sample of a value or a target has. */
+static inline int64_t nn_step_row(const int64_t shape[4]) { return shape[1] * shape[2] * shape[3]; }
 
 static inline void *nn_step_at(const nn_step *step, const nn_place *place) {
     return place->bytes ? step->arena + place->offset : NULL;
@@ -54,23 +82,23 @@ nn_status nn_step_plan(nn_step *step, int64_t n, int64_t *node, nn_error *error)
 /* ---- run.c: one batch, node by node */
 
 typedef struct step_batch {
-    const void *x, *target;
-    const void *dy; /* of the output, where no loss gives it */
-    void *dx;       /* NULL: nobody asks for the gradient of x */
-    bool saving;    /* a backward follows */
-    bool adding;    /* to the gradients that are there, instead of beginning from zero */
-    bool frozen;    /* nobody asks for the gradients of parameters */
+    const void *const *x; /* one for each source */
+    const void *target;
+    const void *const *dy; /* of the outputs, where no loss gives it */
+    void *const *dx;       /* of the sources; NULL: nobody asks for them */
+    bool training;         /* a backward follows */
+    bool adding;           /* to the gradients that are there, instead of beginning from zero */
+    bool frozen;           /* nobody asks for the gradients of parameters */
 } step_batch;
 
 /* Checks n and plans for it; any record is gone afterwards. */
 nn_status nn_step_begin(nn_step *step, int64_t n, int64_t *node, nn_error *error);
 /* Copies labels to the arena and checks them; target as the loss shall read it. */
-nn_status nn_step_take_target(nn_step *step, const void **target, int64_t n, int64_t *node, nn_error *error);
+nn_status nn_step_take_target(nn_step *step, const void **target, int64_t *node, nn_error *error);
 nn_status nn_step_forward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error);
 /* Does nothing for a node whose backward nobody needs. */
 nn_status nn_step_backward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error);
 /* Zeros in all gradients but those that backward writes rather than adds to. */
 void nn_step_zero(const nn_step *step);
-nn_status nn_step_update(nn_update *const *updates, int64_t count, nn_error *error);
 
 #endif

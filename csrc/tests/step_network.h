@@ -16,6 +16,16 @@ typedef struct network {
     int64_t *labels;
 } network;
 
+/* The one array of a step's sources or outputs. */
+#define ONE(array) ((const void *const[]){array})
+#define TO_ONE(array) ((void *const[]){array})
+
+/* A chain as a graph: one source, and the last node but for a loss as the output. */
+static inline nn_status chain(nn_step **step, const nn_node *nodes, int64_t count, int64_t *node, nn_error *error) {
+    const nn_graph graph = {.nodes = nodes, .count = count, .sources = 1, .outputs = &count, .output_count = 1};
+    return nn_step_create(step, &graph, node, error);
+}
+
 static inline float *numbers(int64_t count, int seed) {
     float *a = malloc((size_t)count * sizeof *a);
     for (int64_t i = 0; i < count; i++) a[i] = (float)((i * 37 + seed * 11) % 101 - 50) / 50.0f;
@@ -32,10 +42,12 @@ static inline network make(void) {
     const nn_op relu = {.kind = NN_OP_RELU, .x = {N, HIDDEN, 1, 1}, .groups = 1};
     const nn_op linear2 = {.kind = NN_OP_LINEAR, .x = {N, HIDDEN, 1, 1}, .channels = CLASSES, .groups = 1, .bias = true};
     const nn_op loss = {.kind = NN_OP_CROSS_ENTROPY, .x = {N, CLASSES, 1, 1}, .groups = 1};
-    net.nodes[0] = (nn_node){linear1, 0, net.w1, net.b1, net.dw1, net.db1};
-    net.nodes[1] = (nn_node){relu, 1, NULL, NULL, NULL, NULL};
-    net.nodes[2] = (nn_node){linear2, 2, net.w2, net.b2, net.dw2, net.db2};
-    net.nodes[3] = (nn_node){loss, 3, NULL, NULL, NULL, NULL};
+    net.nodes[0] = (nn_node){.op = linear1, .inputs = {0}, .weight = net.w1, .bias = net.b1, .dweight = net.dw1,
+                             .dbias = net.db1};
+    net.nodes[1] = (nn_node){.op = relu, .inputs = {1}};
+    net.nodes[2] = (nn_node){.op = linear2, .inputs = {2}, .weight = net.w2, .bias = net.b2, .dweight = net.dw2,
+                             .dbias = net.db2};
+    net.nodes[3] = (nn_node){.op = loss, .inputs = {3}};
     return net;
 }
 

@@ -45,10 +45,20 @@ static void permutations_hold_every_number_once(void) {
     }
 }
 
+static void a_stream_knows_its_other_calls(void) {
+    const nn_stream first = nn_stream_make(3, "dropout", 0), eighth = nn_stream_make(3, "dropout", 8);
+    const nn_stream other = nn_stream_of_call(&first, 8);
+    uint32_t right[4], bits[4];
+    nn_stream_bits(&eighth, 5, right);
+    nn_stream_bits(&other, 5, bits);
+    CHECK(memcmp(bits, right, sizeof bits) == 0);
+}
+
 int main(void) {
     check_start();
     known_answers();
     streams_differ_in_all_three();
+    a_stream_knows_its_other_calls();
     permutations_hold_every_number_once();
     return check_report();
 }

@@ -50,18 +50,18 @@ static void same_bits_as_by_hand(int threads) {
     nn_step *step;
     nn_error error;
     int64_t node;
-    CHECK_EQUAL(nn_step_create(&step, net.nodes, NODES, &node, &error), NN_OK);
+    CHECK_EQUAL(chain(&step, net.nodes, NODES, &node, &error), NN_OK);
     float *dw1 = malloc(HIDDEN * IN * sizeof *dw1), *dw2 = malloc(CLASSES * HIDDEN * sizeof *dw2);
     const int64_t batches[] = {N, 1, 7, N, 16};
     for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
         double loss = -1;
-        CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, net.x, net.labels, batches[i], NULL, 0, &loss, &node, &error),
-                    NN_OK);
+        CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, ONE(net.x), net.labels, batches[i], NULL, 0, &loss, &node,
+                                &error), NN_OK);
         CHECK(loss == by_hand(&net, batches[i], dw1, dw2));
         CHECK(memcmp(dw1, net.dw1, HIDDEN * IN * sizeof *dw1) == 0);
         CHECK(memcmp(dw2, net.dw2, CLASSES * HIDDEN * sizeof *dw2) == 0);
         double evaluated = -1;
-        nn_step_run(step, NN_STEP_EVALUATE, net.x, net.labels, batches[i], NULL, 0, &evaluated, &node, &error);
+        nn_step_run(step, NN_STEP_EVALUATE, ONE(net.x), net.labels, batches[i], NULL, 0, &evaluated, &node, &error);
         CHECK(evaluated == loss);
     }
     free(dw1), free(dw2);
@@ -78,10 +78,13 @@ static void nothing_alive_together_shares(void) {
     network net = make();
     nn_step *step;
     int64_t node;
-    nn_step_create(&step, net.nodes, NODES, &node, NULL);
+    chain(&step, net.nodes, NODES, &node, NULL);
     nn_place places[3 * NODES];
     int64_t sum = 0;
-    for (int i = 0; i < NODES; i++) nn_step_places(step, i, &places[3 * i], &places[3 * i + 1], &places[3 * i + 2]);
+    for (int i = 0; i < NODES; i++) {
+        nn_step_value_places(step, 1 + i, &places[3 * i], &places[3 * i + 1]);
+        places[3 * i + 2] = nn_step_saved_place(step, i);
+    }
     for (int i = 0; i < 3 * NODES; i++) {
         sum += places[i].bytes;
         if (places[i].bytes) {
@@ -100,41 +103,41 @@ static void wrong_lists_and_batches_are_refused(void) {
     nn_step *step;
     nn_error error;
     int64_t node;
-    CHECK_EQUAL(nn_step_create(&step, net.nodes, 0, &node, &error), NN_VALUE_ERROR);
+    CHECK_EQUAL(chain(&step, net.nodes, 0, &node, &error), NN_VALUE_ERROR);
     CHECK(step == NULL);
 
     nn_node bad[NODES];
     memcpy(bad, net.nodes, sizeof bad);
     bad[2].op.x[1] = HIDDEN + 1;
-    CHECK_EQUAL(nn_step_create(&step, bad, NODES, &node, &error), NN_VALUE_ERROR);
+    CHECK_EQUAL(chain(&step, bad, NODES, &node, &error), NN_VALUE_ERROR);
     CHECK_EQUAL(node, 2);
     memcpy(bad, net.nodes, sizeof bad);
     bad[1] = net.nodes[3];
     bad[1].op.x[1] = HIDDEN;
-    bad[1].input = 1;
-    CHECK(nn_step_create(&step, bad, NODES, &node, &error) != NN_OK);
+    bad[1].inputs[0] = 1;
+    CHECK(chain(&step, bad, NODES, &node, &error) != NN_OK);
     memcpy(bad, net.nodes, sizeof bad);
     bad[0].op.x[0] = INT64_C(1) << 60;
-    CHECK(nn_step_create(&step, bad, 1, &node, &error) != NN_OK);
+    CHECK(chain(&step, bad, 1, &node, &error) != NN_OK);
 
-    CHECK_EQUAL(nn_step_create(&step, net.nodes, NODES, &node, &error), NN_OK);
+    CHECK_EQUAL(chain(&step, net.nodes, NODES, &node, &error), NN_OK);
     double loss = 3;
-    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, net.x, net.labels, N + 1, NULL, 0, &loss, &node, &error),
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, ONE(net.x), net.labels, N + 1, NULL, 0, &loss, &node, &error),
                 NN_VALUE_ERROR);
-    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, net.x, net.labels, -1, NULL, 0, &loss, &node, &error),
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, ONE(net.x), net.labels, -1, NULL, 0, &loss, &node, &error),
                 NN_VALUE_ERROR);
     net.labels[4] = CLASSES;
     const float before = net.dw1[0];
-    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, net.x, net.labels, N, NULL, 0, &loss, &node, &error),
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, ONE(net.x), net.labels, N, NULL, 0, &loss, &node, &error),
                 NN_INDEX_ERROR);
     CHECK_EQUAL(node, 3);
     CHECK_EQUAL(error.index, 4);
     CHECK(loss == 3 && net.dw1[0] == before);
     nn_step_destroy(step);
 
-    CHECK_EQUAL(nn_step_create(&step, net.nodes, NODES - 1, &node, &error), NN_OK);
-    CHECK_EQUAL(nn_step_run(step, NN_STEP_PREDICT, net.x, NULL, N, NULL, 0, &loss, &node, &error), NN_OK);
-    CHECK_EQUAL(nn_step_run(step, NN_STEP_EVALUATE, net.x, net.labels, N, NULL, 0, &loss, &node, &error),
+    CHECK_EQUAL(chain(&step, net.nodes, NODES - 1, &node, &error), NN_OK);
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_PREDICT, ONE(net.x), NULL, N, NULL, 0, &loss, &node, &error), NN_OK);
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_EVALUATE, ONE(net.x), net.labels, N, NULL, 0, &loss, &node, &error),
                 NN_RUNTIME_ERROR);
     nn_step_destroy(step);
     destroy(&net);
@@ -146,8 +149,8 @@ static void an_empty_batch_gives_zero_gradients(void) {
     nn_error error;
     int64_t node;
     double loss = 0;
-    nn_step_create(&step, net.nodes, NODES, &node, &error);
-    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, net.x, net.labels, 0, NULL, 0, &loss, &node, &error), NN_OK);
+    chain(&step, net.nodes, NODES, &node, &error);
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_GRADIENTS, ONE(net.x), net.labels, 0, NULL, 0, &loss, &node, &error), NN_OK);
     CHECK(isnan(loss));
     for (int i = 0; i < HIDDEN * IN; i++) CHECK(net.dw1[i] == 0);
     nn_step_destroy(step);

@@ -33,7 +33,7 @@ static trainer make_trainer(void) {
     t.update = (nn_update){.kind = NN_ADAM, .dtype = NN_FLOAT32, .tensor_count = PARAMS, .lr = 0.01, .beta1 = 0.9,
                            .beta2 = 0.999, .eps = 1e-8, .clear_grad = true};
     int64_t node;
-    CHECK_EQUAL(nn_step_create(&t.step, t.net.nodes, NODES, &node, NULL), NN_OK);
+    CHECK_EQUAL(chain(&t.step, t.net.nodes, NODES, &node, NULL), NN_OK);
     return t;
 }
 
@@ -93,7 +93,7 @@ static void one_by_one(trainer *t, const data *d, bool ordered, int64_t samples,
             labels[i] = d->labels[row];
         }
         int64_t node;
-        CHECK_EQUAL(nn_step_run(t->step, NN_STEP_TRAIN, x, labels, n, t->updates, 1, &losses[k], &node, NULL), NN_OK);
+        CHECK_EQUAL(nn_step_run(t->step, NN_STEP_TRAIN, ONE(x), labels, n, t->updates, 1, &losses[k], &node, NULL), NN_OK);
         free(x), free(labels);
     }
 }
@@ -106,7 +106,8 @@ static void same_bits_as_one_by_one(bool ordered, bool bytes, double seconds) {
     double expected[BATCHES], losses[BATCHES];
     int64_t correct[BATCHES], node;
     one_by_one(&a, &d, ordered, samples, expected);
-    nn_epoch epoch = {.mode = NN_STEP_TRAIN, .x = {bytes ? (void *)d.bytes : d.x, bytes, false}, .target = {.data = d.labels},
+    const nn_rows rows = {bytes ? (void *)d.bytes : d.x, bytes, false};
+    nn_epoch epoch = {.mode = NN_STEP_TRAIN, .x = &rows, .target = {.data = d.labels},
                       .order = ordered ? d.order : NULL, .samples = samples, .batch = BATCH, .loss = losses,
                       .correct = correct};
     const int64_t batches = (samples + BATCH - 1) / BATCH;
@@ -127,10 +128,11 @@ static void measuring_changes_nothing(void) {
     double losses[BATCHES];
     int64_t correct[BATCHES], node, rights = 0;
     float *outputs = malloc(ROWS * CLASSES * sizeof *outputs), *alone = malloc(ROWS * CLASSES * sizeof *alone);
-    nn_epoch epoch = {.mode = NN_STEP_EVALUATE, .x = {.data = d.x}, .target = {.data = d.labels}, .samples = ROWS,
+    const nn_rows rows = {.data = d.x};
+    nn_epoch epoch = {.mode = NN_STEP_EVALUATE, .x = &rows, .target = {.data = d.labels}, .samples = ROWS,
                       .batch = BATCH, .loss = losses, .correct = correct, .output = outputs};
     CHECK_EQUAL(nn_step_epoch(t.step, &epoch, NULL, 0, 1, &node, NULL), NN_OK);
-    nn_epoch predict = {.mode = NN_STEP_PREDICT, .x = {.data = d.x}, .samples = ROWS, .batch = BATCH, .output = alone};
+    nn_epoch predict = {.mode = NN_STEP_PREDICT, .x = &rows, .samples = ROWS, .batch = BATCH, .output = alone};
     CHECK_EQUAL(nn_step_epoch(t.step, &predict, NULL, 0, 1, &node, NULL), NN_OK);
     CHECK(memcmp(outputs, alone, ROWS * CLASSES * sizeof *outputs) == 0);
     for (int i = 0; i < ROWS; i++) {
@@ -154,7 +156,8 @@ static void a_bad_batch_changes_nothing(void) {
     double losses[BATCHES], expected[BATCHES];
     int64_t node;
     nn_error error;
-    nn_epoch epoch = {.mode = NN_STEP_TRAIN, .x = {.data = d.x}, .target = {.data = d.labels}, .order = d.order,
+    const nn_rows rows = {.data = d.x};
+    nn_epoch epoch = {.mode = NN_STEP_TRAIN, .x = &rows, .target = {.data = d.labels}, .order = d.order,
                       .samples = SAMPLES, .batch = BATCH, .loss = losses, .stop_at_nonfinite = true};
     one_by_one(&a, &d, true, 2 * BATCH, expected);
     const int64_t row = d.order[2 * BATCH + 3];
@@ -177,7 +180,7 @@ static void a_bad_batch_changes_nothing(void) {
 
     epoch.batch = 0;
     CHECK_EQUAL(nn_step_epoch(b.step, &epoch, b.updates, 1, 1, &node, &error), NN_VALUE_ERROR);
-    epoch = (nn_epoch){.mode = NN_STEP_TRAIN, .x = {.data = d.x}, .target = {.data = d.labels}, .samples = ROWS,
+    epoch = (nn_epoch){.mode = NN_STEP_TRAIN, .x = &rows, .target = {.data = d.labels}, .samples = ROWS,
                        .batch = N + 1, .loss = losses};
     CHECK_EQUAL(nn_step_epoch(b.step, &epoch, b.updates, 1, 1, &node, &error), NN_VALUE_ERROR);
     end_data(&d), end_trainer(&a), end_trainer(&b);
@@ -189,17 +192,17 @@ static void two_halves_make_a_whole(int threads) {
     network whole = make(), halves = make();
     nn_step *step, *open;
     int64_t node;
-    nn_step_create(&step, whole.nodes, NODES, &node, NULL);
-    nn_step_create(&open, halves.nodes, NODES - 1, &node, NULL);
+    chain(&step, whole.nodes, NODES, &node, NULL);
+    chain(&open, halves.nodes, NODES - 1, &node, NULL);
     double loss;
-    nn_step_run(step, NN_STEP_GRADIENTS, whole.x, whole.labels, N, NULL, 0, &loss, &node, NULL);
+    nn_step_run(step, NN_STEP_GRADIENTS, ONE(whole.x), whole.labels, N, NULL, 0, &loss, &node, NULL);
 
     float *dy = malloc(N * CLASSES * sizeof *dy), *dx = malloc(N * IN * sizeof *dx), *kept = malloc(N * IN * sizeof *kept);
     nn_error error;
-    CHECK_EQUAL(nn_step_backward(open, dy, dx, true, &node, &error), NN_RUNTIME_ERROR);
+    CHECK_EQUAL(nn_step_backward(open, ONE(dy), TO_ONE(dx), true, &node, &error), NN_RUNTIME_ERROR);
     float *x = malloc(N * IN * sizeof *x);
     memcpy(x, halves.x, N * IN * sizeof *x);
-    CHECK_EQUAL(nn_step_forward(open, x, N, &node, NULL), NN_OK);
+    CHECK_EQUAL(nn_step_forward(open, ONE(x), N, &node, NULL), NN_OK);
     CHECK_EQUAL(nn_step_recorded(open), N);
     memset(x, 0, N * IN * sizeof *x); /* it was copied */
     /* softmax - onehot, from the engine's own loss */
@@ -211,27 +214,27 @@ static void two_halves_make_a_whole(int threads) {
     nn_op_forward(&op, &io, NULL);
     nn_op_backward(&op, &io, NULL);
     for (int i = 0; i < HIDDEN * IN; i++) halves.dw1[i] = 0;
-    CHECK_EQUAL(nn_step_backward(open, dy, dx, true, &node, NULL), NN_OK);
+    CHECK_EQUAL(nn_step_backward(open, ONE(dy), TO_ONE(dx), true, &node, NULL), NN_OK);
     CHECK(memcmp(whole.dw1, halves.dw1, HIDDEN * IN * sizeof(float)) == 0);
-    CHECK_EQUAL(nn_step_backward(open, dy, dx, true, &node, NULL), NN_RUNTIME_ERROR);
+    CHECK_EQUAL(nn_step_backward(open, ONE(dy), TO_ONE(dx), true, &node, NULL), NN_RUNTIME_ERROR);
 
     /* dx needs no gradients of parameters: not asked for, or frozen. */
     memcpy(kept, dx, N * IN * sizeof *kept);
-    nn_step_forward(open, halves.x, N, &node, NULL);
+    nn_step_forward(open, ONE(halves.x), N, &node, NULL);
     memset(dx, 0, N * IN * sizeof *dx);
-    CHECK_EQUAL(nn_step_backward(open, dy, dx, false, &node, NULL), NN_OK);
+    CHECK_EQUAL(nn_step_backward(open, ONE(dy), TO_ONE(dx), false, &node, NULL), NN_OK);
     CHECK(memcmp(dx, kept, N * IN * sizeof *dx) == 0);
     CHECK(memcmp(whole.dw1, halves.dw1, HIDDEN * IN * sizeof(float)) == 0);
     nn_step_destroy(open);
     for (int i = 0; i < NODES; i++) halves.nodes[i].dweight = halves.nodes[i].dbias = NULL;
-    nn_step_create(&open, halves.nodes, NODES - 1, &node, NULL);
-    nn_step_forward(open, halves.x, N, &node, NULL);
+    chain(&open, halves.nodes, NODES - 1, &node, NULL);
+    nn_step_forward(open, ONE(halves.x), N, &node, NULL);
     memset(dx, 0, N * IN * sizeof *dx);
-    CHECK_EQUAL(nn_step_backward(open, dy, dx, true, &node, NULL), NN_OK);
+    CHECK_EQUAL(nn_step_backward(open, ONE(dy), TO_ONE(dx), true, &node, NULL), NN_OK);
     CHECK(memcmp(dx, kept, N * IN * sizeof *dx) == 0);
-    nn_step_forward(open, halves.x, N, &node, NULL);
+    nn_step_forward(open, ONE(halves.x), N, &node, NULL);
     nn_step_forget(open);
-    CHECK_EQUAL(nn_step_backward(open, dy, dx, true, &node, NULL), NN_RUNTIME_ERROR);
+    CHECK_EQUAL(nn_step_backward(open, ONE(dy), TO_ONE(dx), true, &node, NULL), NN_RUNTIME_ERROR);
     free(dy), free(dx), free(kept), free(x), free(saved), free(work);
     nn_step_destroy(step), nn_step_destroy(open);
     destroy(&whole), destroy(&halves);
@@ -246,13 +249,13 @@ static void a_step_has_its_own_number_of_threads(void) {
     int64_t node;
     float *out = malloc(1 << 20), *in = malloc(1 << 20);
     memset(in, 0, 1 << 20);
-    const nn_node relu = {{.kind = NN_OP_RELU, .x = {1 << 18, 1, 1, 1}, .groups = 1}, 0, NULL, NULL, NULL, NULL};
-    CHECK_EQUAL(nn_step_create(&step, &relu, 1, &node, NULL), NN_OK);
+    const nn_node relu = {.op = {.kind = NN_OP_RELU, .x = {1 << 18, 1, 1, 1}, .groups = 1}};
+    CHECK_EQUAL(chain(&step, &relu, 1, &node, NULL), NN_OK);
     for (int threads = 1; threads <= 2; threads++) {
         const int64_t before = nn_threads_pieces_by_workers();
         nn_step_threads(step, threads);
         double loss;
-        CHECK_EQUAL(nn_step_run(step, NN_STEP_PREDICT, in, NULL, 1 << 18, NULL, 0, &loss, &node, NULL), NN_OK);
+        CHECK_EQUAL(nn_step_run(step, NN_STEP_PREDICT, ONE(in), NULL, 1 << 18, NULL, 0, &loss, &node, NULL), NN_OK);
         CHECK((nn_threads_pieces_by_workers() > before) == (threads == 2));
     }
     nn_step_destroy(step);

@@ -206,13 +206,14 @@ static void test_step_keeps_its_choice(void) {
     const nn_op op = operation(8, 12, 12, 8, 8, 1, 1);
     float *weight = numbers(12 * 12 * 9, 2), *bias = numbers(12, 3);
     const nn_node node = {.op = op, .weight = weight, .bias = bias};
+    const nn_graph graph = {.nodes = &node, .count = 1, .sources = 1, .outputs = (int64_t[]){1}, .output_count = 1};
     nn_step *step[2];
     nn_error error;
     int64_t at;
     CHECK(nn_winograd_get());
     for (int on = 0; on < 2; on++) {
         nn_winograd_set(on);
-        CHECK_EQUAL(nn_step_create(&step[on], &node, 1, &at, &error), NN_OK);
+        CHECK_EQUAL(nn_step_create(&step[on], &graph, &at, &error), NN_OK);
     }
     for (int now = 0; now < 2; now++) {
         nn_winograd_set(now);
@@ -222,7 +223,8 @@ static void test_step_keeps_its_choice(void) {
                 alone.x[0] = n, alone.direct = !on;
                 run r = compute(alone);
                 double loss;
-                CHECK_EQUAL(nn_step_run(step[on], NN_STEP_PREDICT, r.x, NULL, n, NULL, 0, &loss, &at, &error), NN_OK);
+                CHECK_EQUAL(nn_step_run(step[on], NN_STEP_PREDICT, (const void *const[]){r.x}, NULL, n, NULL, 0, &loss, &at,
+                                        &error), NN_OK);
                 CHECK(memcmp(nn_step_value(step[on], 1), r.y, (size_t)r.op.y_count * sizeof(float)) == 0);
                 release(&r);
             }

@@ -1,5 +1,7 @@
 """nncore: trains and runs small neural networks on a CPU."""
 
+from typing import TYPE_CHECKING, Any
+
 from nncore import data, interop, io, nn, optim
 from nncore._core.config import (
     get_num_threads,
@@ -12,6 +14,9 @@ from nncore.compiler import Step, compile
 from nncore.nn.recording import no_record, recording
 from nncore.training import Evaluation, History, Trainer
 
+if TYPE_CHECKING:
+    from nncore.checking import check, gradcheck
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -20,10 +25,12 @@ __all__ = [
     "Step",
     "Trainer",
     "__version__",
+    "check",
     "compile",
     "data",
     "get_num_threads",
     "get_winograd",
+    "gradcheck",
     "interop",
     "io",
     "nn",
@@ -34,3 +41,12 @@ __all__ = [
     "set_winograd",
     "show_config",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What only some programs need is loaded when it is asked for."""
+    if name in ("check", "gradcheck"):
+        from nncore import checking
+
+        return getattr(checking, name)
+    raise AttributeError(f"module 'nncore' has no attribute {name!r}")

@@ -16,9 +16,12 @@ CLASSES = {node.name: node for node in TREE.body if isinstance(node, ast.ClassDe
 
 
 def public(owner):
+    """Names of a module, or of a class with its private bases."""
+    owners = [owner, *(b for b in getattr(owner, "__bases__", ()) if b.__name__.startswith("_"))]
     return {
         name
-        for name, value in vars(owner).items()
+        for each in owners
+        for name, value in vars(each).items()
         if not name.startswith("_") and not inspect.ismodule(value)
     }
 

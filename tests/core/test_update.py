@@ -30,8 +30,33 @@ ADAM = {
     "weight_decay": {"weight_decay": 0.1},
     "everything": {"betas": (0.8, 0.99), "eps": 1e-3, "weight_decay": 0.2},
 }
+OTHERS = [
+    ("Adam", "amsgrad", {"amsgrad": True, "betas": (0.9, 0.9)}),
+    ("RMSprop", "plain", {"alpha": 0.9}),
+    ("RMSprop", "momentum", {"momentum": 0.8, "weight_decay": 0.1}),
+    ("RMSprop", "centered", {"centered": True, "eps": 1e-2}),
+    ("RMSprop", "everything", {"centered": True, "eps": 1e-2, "momentum": 0.7, "alpha": 0.9}),
+    ("Adagrad", "plain", {}),
+    ("Adagrad", "everything", {"lr_decay": 0.1, "eps": 1e-3, "weight_decay": 0.1}),
+]
+LION = ("Lion", "plain", {"betas": (0.8, 0.95), "weight_decay": 0.1})
 TRACES = [("SGD", *case) for case in SGD.items()]
 TRACES += [(name, *case) for name in ("Adam", "AdamW") for case in ADAM.items()]
+TRACES += OTHERS
+
+
+def state_names(kind, options):
+    """Of the arrays that the rule needs, in the engine's order."""
+    names = {
+        "sgd": [],
+        "adam": ["exp_avg", "exp_avg_sq"],
+        "rmsprop": ["square_avg"],
+        "adagrad": ["sum"],
+        "lion": ["exp_avg"],
+    }[kind]
+    names += ["momentum_buffer"] * bool(options.get("momentum"))
+    names += ["max_exp_avg_sq"] * bool(options.get("amsgrad"))
+    return names + ["grad_avg"] * bool(options.get("centered"))
 
 
 class Case:
@@ -39,18 +64,22 @@ class Case:
 
     def __init__(self, name, options, dtype, rng, shapes=SHAPES, lr=0.05):
         self.options = {"lr": lr, **options}
-        if name == "SGD":
-            self.kind, count = "sgd", 1 if options.get("momentum") else 0
-        else:
-            self.kind, count = "adam", 2
+        self.kind = "adam" if name == "AdamW" else name.lower()
+        if self.kind == "adam":
             # AdamW's default in PyTorch
             self.options.setdefault("weight_decay", 0.01 if name == "AdamW" else 0.0)
+        self.names = state_names(self.kind, options)
+        count = len(self.names)
         self.params = [np.array(rng.standard_normal(shape), dtype) for shape in shapes]
         self.grads = [np.zeros_like(p) for p in self.params]
         self.states = [tuple(np.zeros_like(p) for _ in range(count)) for p in self.params]
         self.hyper = dict(self.options)
         if "betas" in self.hyper:
             self.hyper["beta1"], self.hyper["beta2"] = self.hyper.pop("betas")
+        if self.kind == "rmsprop":
+            self.hyper["beta2"] = self.hyper.pop("alpha", 0.99)
+        if self.kind == "adagrad":
+            self.hyper.setdefault("eps", 1e-10)
         if self.kind == "adam":
             self.hyper["decoupled"] = name == "AdamW"
         self.update = engine.Update(self.kind, self.params, self.grads, self.states)
@@ -86,13 +115,17 @@ def test_fifty_steps_are_those_of_pytorch(name, case, options, isa, dtype, rng):
 
 
 @pytest.mark.parametrize(
-    ("name", "case", "options"), TRACES, ids=lambda v: v if type(v) is str else ""
+    ("name", "case", "options"), [*TRACES, LION], ids=lambda v: v if type(v) is str else ""
 )
 def test_one_step_is_that_of_the_reference(name, case, options, isa, dtype, rng):
     """From any state, within a few roundings; the state arrays too."""
     ours = Case(name, options, dtype, rng)
     for array in itertools.chain(*ours.states):
         array[...] = abs(rng.standard_normal(array.shape))
+    for arrays in ours.states:
+        if options.get("centered"):
+            # A mean of squares is above the mean's square; well above, so that nothing cancels.
+            arrays[0][...] += 4 * arrays[-1] ** 2
     ours.draw_grads(rng)
     ours.update.steps = steps = 6
     before = [[exact(a) for a in arrays] for arrays in zip(ours.params, ours.grads, strict=True)]
@@ -114,16 +147,19 @@ def exact(x):
 
 def reference_step(case, param, grad, state, steps):
     """One step of nncore.reference, in place."""
-    if case.kind == "sgd":
-        kept = {"momentum_buffer": state[0]} if state else {}
-        reference.sgd_step(param, grad, kept, **case.options)
-    else:
-        kept = {"step": steps, "exp_avg": state[0], "exp_avg_sq": state[1]}
-        decoupled = case.hyper["decoupled"]
-        reference.adam_step(param, grad, kept, decoupled=decoupled, **case.options)
+    kept = dict(zip(case.names, state, strict=True))
+    options = dict(case.options)
+    if case.kind in ("adam", "rmsprop", "adagrad"):
+        kept["step"] = steps
+    if case.kind == "adam":
+        options["decoupled"] = case.hyper["decoupled"]
+    getattr(reference, f"{case.kind}_step")(param, grad, kept, **options)
 
 
-@pytest.mark.parametrize(("name", "options"), [("SGD", SGD["momentum"]), ("Adam", {})])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("SGD", SGD["momentum"]), ("Adam", {}), ("RMSprop", {}), ("Adagrad", {}), ("Lion", {})],
+)
 def test_gradients_are_cleared_in_the_same_pass(name, options, isa, dtype, rng):
     plain, clearing = (
         Case(name, options, dtype, np.random.default_rng(5)),
@@ -251,7 +287,15 @@ SHARED = zeros(6)
 @pytest.mark.parametrize(
     ("kind", "params", "grads", "states", "error", "message"),
     [
-        ("rmsprop", [], [], [], ValueError, "kind is 'rmsprop', expected 'sgd' or 'adam'"),
+        ("newton", [], [], [], ValueError, "kind is 'newton', expected one of sgd, adam, rmsprop"),
+        (
+            "lion",
+            [zeros()],
+            [zeros()],
+            [()],
+            ValueError,
+            r"states\[0\] has 0 arrays, expected 1 to 1",
+        ),
         ("sgd", [zeros()], [], [], ValueError, "1 params, 0 grads and 0 states"),
         ("sgd", [[1.0]], [zeros()], [()], TypeError, r"params\[0\] is a list, expected an array"),
         ("sgd", [zeros(dtype=int)], [zeros()], [()], TypeError, r"params\[0\] has dtype int64"),
@@ -291,6 +335,8 @@ def test_numbers_that_do_not_fit(rng):
         ValueError, match=r"momentum is 0.9, expected 0 as there are no state arrays"
     ):
         case.update.run(lr=0.1, momentum=0.9)
+    with pytest.raises(ValueError, match="amsgrad is on, centered is on as there are no state arr"):
+        case.update.run(lr=0.1, amsgrad=True, centered=True)
     with pytest.raises(TypeError, match="lr"):
         case.update.run(momentum=0.0)
     with pytest.raises(TypeError, match="rho"):

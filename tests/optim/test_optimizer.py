@@ -13,6 +13,9 @@ OPTIMIZERS = {
     "plain": optim.SGD,
     "adam": optim.Adam,
     "adamw": optim.AdamW,
+    "rmsprop": optim.RMSprop,
+    "adagrad": optim.Adagrad,
+    "lion": optim.Lion,
 }
 
 
@@ -161,6 +164,18 @@ CONSTRUCTIONS = [
     ),
     (lambda: optim.Adam(P, betas=(0.9, -0.1)), ValueError, r"Adam: betas\[1\] must be in \[0, 1\)"),
     (lambda: optim.Adam(P, betas=0.9), ValueError, r"Adam: betas must be two numbers in \[0, 1\)"),
+    (lambda: optim.RMSprop(P, alpha=-1), ValueError, "RMSprop: alpha must be at least 0"),
+    (lambda: optim.RMSprop(P, centered=2), TypeError, "RMSprop: centered must be a bool, got 2"),
+    (lambda: optim.Adagrad(P, lr_decay=-1), ValueError, "Adagrad: lr_decay must be at least 0"),
+    (lambda: optim.Lion(P, betas=(0.9, 1.0)), ValueError, r"Lion: betas\[1\] must be in \[0, 1\)"),
+    (lambda: optim.Adam(P, amsgrad="no"), TypeError, "Adam: amsgrad must be a bool, got 'no'"),
+    (lambda: optim.SGD(P, max_grad_norm=0), ValueError, "SGD: max_grad_norm must be positive"),
+    (lambda: optim.SGD(P, max_grad_value="1"), TypeError, "SGD: max_grad_value must be a number"),
+    (
+        lambda: optim.SGD(P, lr=1, rate=2),
+        TypeError,
+        "SGD: got unexpected arguments rate, expected lr, momentum, .*, max_grad_norm",
+    ),
     (lambda: optim.SGD([]), ValueError, "SGD: params is empty, expected parameters to train"),
     (lambda: optim.SGD(nn.ReLU().parameters()), ValueError, "SGD: params is empty"),
     (
@@ -196,6 +211,8 @@ def test_construction(build, error, message):
 
 def test_defaults_and_groups_are_pytorchs(torch, make, model):
     optimizer = make(model.parameters())
+    if isinstance(optimizer, optim.Lion):
+        return  # PyTorch has none
     other = getattr(torch.optim, type(optimizer).__name__)([torch.nn.Parameter(torch.ones(2))])
     (group,), (theirs,) = optimizer.param_groups, other.param_groups
     for key in optimizer.defaults:

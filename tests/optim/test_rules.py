@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nncore import nn, optim
+from nncore import nn, optim, reference
 
 SHAPES = [((3, 5), (5,), (1,), (0, 2), (2, 3, 4, 1)), {}]
 
@@ -19,6 +19,25 @@ RULES = {
     "adam no betas": ("Adam", {"lr": 0.01, "betas": (0.0, 0.0)}),
     "adamw": ("AdamW", {"lr": 0.01, "weight_decay": 0.2}),
     "adamw default": ("AdamW", {}),
+    "amsgrad": ("Adam", {"lr": 0.01, "amsgrad": True, "maximize": True}),
+    "adamw amsgrad": ("AdamW", {"lr": 0.01, "amsgrad": True, "betas": (0.9, 0.9)}),
+    "sgd maximize": ("SGD", {"lr": 0.05, "momentum": 0.9, "maximize": True, "weight_decay": 0.02}),
+    "rmsprop": ("RMSprop", {}),
+    "rmsprop momentum": ("RMSprop", {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.1}),
+    "rmsprop centered": ("RMSprop", {"lr": 0.02, "centered": True, "alpha": 0.9, "eps": 1e-4}),
+    "rmsprop all": ("RMSprop", {"momentum": 0.5, "centered": True, "maximize": True}),
+    "adagrad": ("Adagrad", {"lr": 0.1}),
+    "adagrad all": (
+        "Adagrad",
+        {
+            "lr": 0.1,
+            "lr_decay": 0.1,
+            "weight_decay": 0.1,
+            "initial_accumulator_value": 0.5,
+            "eps": 1e-6,
+            "maximize": True,
+        },
+    ),
 }
 
 
@@ -27,8 +46,8 @@ def pair(request, pairs, dtype, rng):
     return pairs(*request.param, [SHAPES], dtype, rng)
 
 
-def test_twenty_steps(pair):
-    for _ in range(20):
+def test_fifty_steps(pair):
+    for _ in range(50):
         pair.step()
     pair.check()
 
@@ -95,6 +114,24 @@ def test_momentum_switched_on_and_off(pairs, dtype, rng, dampening):
             optimizer.param_groups[0]["momentum"] = 0.9 if 3 <= i < 6 or i >= 9 else 0.0
         pair.step()
         pair.check()
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+def test_lion_is_its_papers(dtype, rng, maximize):
+    numbers = {"lr": 0.02, "betas": (0.8, 0.95), "weight_decay": 0.3}
+    p = nn.Parameter(rng.standard_normal((5, 7)).astype(dtype))
+    optimizer = optim.Lion([p], **numbers, maximize=maximize)
+    expected, state = p.data.astype(np.float64), {}
+    for _ in range(50):
+        p.grad[...] = rng.standard_normal(p.shape)
+        reference.lion_step(expected, (-1.0 if maximize else 1.0) * p.grad, state, **numbers)
+        optimizer.step()
+    bound = 1e-9 if dtype == np.float64 else 1e-4
+    np.testing.assert_allclose(p.data, expected, rtol=bound, atol=bound)
+    # No gradient, no mean: the sign of zero is zero.
+    still = nn.Parameter([1.0, -1.0])
+    optim.Lion([still], lr=0.5).step()
+    np.testing.assert_array_equal(still.data, [1, -1])
 
 
 def test_two_dtypes_in_one_group():

@@ -19,6 +19,14 @@ ADAM = [
     {"weight_decay": 0.1},
     {"weight_decay": 0.1, "betas": (0.8, 0.99)},
 ]
+OTHERS = [
+    ("Adam", {"amsgrad": True, "betas": (0.9, 0.9)}),
+    ("RMSprop", {}),
+    ("RMSprop", {"alpha": 0.9, "momentum": 0.9, "weight_decay": 0.1}),
+    ("RMSprop", {"centered": True, "momentum": 0.5, "eps": 1e-3}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.5, "weight_decay": 0.1}),
+]
 
 
 def follow(torch, their_optimizer, our_step, options, dtype, rng, close, **ours):
@@ -58,6 +66,22 @@ def test_adam_trace_equals_pytorch(options, dtype, rng, close, torch):
 def test_adamw_trace_equals_pytorch(options, dtype, rng, close, torch):
     options = {"weight_decay": 0.0, **options}
     follow(torch, "AdamW", reference.adam_step, options, dtype, rng, close, decoupled=True)
+
+
+@pytest.mark.parametrize(("rule", "options"), OTHERS, ids=str)
+def test_other_traces_equal_pytorch(rule, options, dtype, rng, close, torch):
+    follow(torch, rule, getattr(reference, f"{rule.lower()}_step"), options, dtype, rng, close)
+
+
+def test_lion_by_hand():
+    param, state = np.array([1.0, -2.0, 0.5]), {}
+    reference.lion_step(param, np.array([0.5, -3.0, 0.0]), state, 0.1, weight_decay=0.5)
+    np.testing.assert_allclose(param, [0.95 - 0.1, -1.9 + 0.1, 0.475])
+    np.testing.assert_allclose(state["exp_avg"], [0.005, -0.03, 0])
+    # The mean of the past weighs 0.9: a small gradient against it does not turn the step.
+    reference.lion_step(param, np.array([-0.01, 0.1, 0.0]), state, 0.1)
+    np.testing.assert_allclose(param, [0.75, -1.7, 0.475])
+    np.testing.assert_allclose(state["exp_avg"], [0.99 * 0.005 - 1e-4, -0.03 * 0.99 + 1e-3, 0])
 
 
 def test_sgd_by_hand():
@@ -101,7 +125,10 @@ def test_momentum_does_not_keep_the_callers_gradient():
     np.testing.assert_array_equal(state["momentum_buffer"], [1.0])
 
 
-@pytest.mark.parametrize("step", [reference.sgd_step, reference.adam_step])
+@pytest.mark.parametrize(
+    "step",
+    [getattr(reference, f"{rule}_step") for rule in ("sgd", "adam", "rmsprop", "adagrad", "lion")],
+)
 def test_any_shape_in_place_and_silent(step, dtype):
     for shape in ((), (0,), (2, 3)):
         whole = np.full((*shape, 2), 1e30, dtype)

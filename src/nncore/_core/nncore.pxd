@@ -44,6 +44,12 @@ cdef extern from "nncore.h" nogil:
         NN_OP_EXP
         NN_OP_LOG
         NN_OP_AVGPOOL2D
+        NN_OP_ADD
+        NN_OP_SUBTRACT
+        NN_OP_MULTIPLY
+        NN_OP_SCALE
+        NN_OP_CONCATENATE
+        NN_OP_RESHAPE
 
     int NN_NEEDS_X
     int NN_NEEDS_Y
@@ -57,12 +63,18 @@ cdef extern from "nncore.h" nogil:
         int64_t dilation[2]
         cbool ceil_mode
 
+    ctypedef struct nn_stream:
+        pass
+
+    int NN_INPUTS_MAX
+
     ctypedef struct nn_op:
         nn_kind kind
         nn_dtype dtype
         int64_t x[4]
         int more_count
         int64_t more[3][4]
+        int64_t shape[4]
         int64_t channels
         int64_t groups
         nn_window window
@@ -71,6 +83,8 @@ cdef extern from "nncore.h" nogil:
         double parameter[2]
         cbool count_include_pad
         int64_t divisor
+        cbool training
+        nn_stream stream
         int64_t y[4]
         int64_t x_count
         int64_t y_count
@@ -81,6 +95,10 @@ cdef extern from "nncore.h" nogil:
         int64_t backward_bytes
         int64_t flops
         int needs
+        cbool loss
+        cbool reads_labels
+        int64_t target[4]
+        int64_t target_count
 
     ctypedef struct nn_io:
         void *y
@@ -91,6 +109,9 @@ cdef extern from "nncore.h" nogil:
         const void *target
         void *saved
         void *work
+        void *buffers[2]
+        uint64_t call
+        cbool training
         void *dx
         void *dmore[3]
         void *dweight
@@ -106,15 +127,22 @@ cdef extern from "nncore.h" nogil:
     void nn_block_give(void *block, int64_t bytes) nogil
     void nn_transpose(void *dst, const void *src, nn_dtype dtype, int64_t n, int64_t rows, int64_t cols)
 
+    enum:
+        NN_STATES_MAX
+        NN_UPDATE_PIECE
+
     ctypedef struct nn_tensor:
         void *param
         void *grad
-        void *state[2]
+        void *state[3]
         int64_t count
 
     ctypedef enum nn_update_kind:
         NN_SGD
         NN_ADAM
+        NN_RMSPROP
+        NN_ADAGRAD
+        NN_LION
 
     ctypedef struct nn_update:
         nn_update_kind kind
@@ -122,6 +150,7 @@ cdef extern from "nncore.h" nogil:
         nn_tensor *tensors
         int64_t tensor_count
         int64_t steps
+        double *sums
         double lr
         double weight_decay
         double momentum
@@ -130,19 +159,37 @@ cdef extern from "nncore.h" nogil:
         double beta1
         double beta2
         double eps
+        double lr_decay
         cbool decoupled
+        cbool amsgrad
+        cbool centered
+        cbool maximize
         cbool clear_grad
+        double max_norm
+        double max_value
+        cbool finite
 
-    nn_status nn_update_run(nn_update *update, nn_error *error)
+    const char *nn_gradient
+    nn_status nn_update_run(nn_update **updates, int64_t count, nn_error *error)
+    double nn_update_squares(const nn_update *update)
     int64_t nn_update_nonfinite(const nn_update *update)
 
     ctypedef struct nn_node:
         nn_op op
-        int64_t input
+        int64_t inputs[4]
         const void *weight
         const void *bias
         void *dweight
         void *dbias
+        void *buffers[2]
+        uint64_t *calls
+
+    ctypedef struct nn_graph:
+        const nn_node *nodes
+        int64_t count
+        int64_t sources
+        const int64_t *outputs
+        int64_t output_count
 
     ctypedef struct nn_step:
         pass
@@ -159,12 +206,12 @@ cdef extern from "nncore.h" nogil:
         int64_t from_ "from"
         int64_t to
 
-    nn_status nn_step_create(nn_step **step, const nn_node *nodes, int64_t count, int64_t *node, nn_error *error)
+    nn_status nn_step_create(nn_step **step, const nn_graph *graph, int64_t *node, nn_error *error)
     void nn_step_destroy(nn_step *step)
-    nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *x, const void *target, int64_t n,
+    nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void **x, const void *target, int64_t n,
                           nn_update **updates, int64_t update_count, double *loss, int64_t *node, nn_error *error)
-    nn_status nn_step_forward(nn_step *step, const void *x, int64_t n, int64_t *node, nn_error *error)
-    nn_status nn_step_backward(nn_step *step, const void *dy, void *dx, cbool parameters, int64_t *node,
+    nn_status nn_step_forward(nn_step *step, const void **x, int64_t n, int64_t *node, nn_error *error)
+    nn_status nn_step_backward(nn_step *step, const void **dy, void **dx, cbool parameters, int64_t *node,
                                nn_error *error)
     int64_t nn_step_recorded(const nn_step *step)
     void nn_step_forget(nn_step *step)
@@ -179,7 +226,7 @@ cdef extern from "nncore.h" nogil:
 
     ctypedef struct nn_epoch:
         nn_step_mode mode
-        nn_rows x
+        const nn_rows *x
         nn_rows target
         const int64_t *order
         int64_t samples
@@ -200,11 +247,10 @@ cdef extern from "nncore.h" nogil:
     int64_t nn_step_capacity(const nn_step *step)
     const void *nn_step_value(const nn_step *step, int64_t value)
     const nn_op *nn_step_op(const nn_step *step, int64_t node)
-    void nn_step_places(const nn_step *step, int64_t node, nn_place *y, nn_place *dy, nn_place *saved)
-    void nn_step_common_places(const nn_step *step, nn_place *x, nn_place *target, nn_place *work)
-
-    ctypedef struct nn_stream:
-        pass
+    void nn_step_value_places(const nn_step *step, int64_t value, nn_place *y, nn_place *dy)
+    nn_place nn_step_saved_place(const nn_step *step, int64_t node)
+    nn_place nn_step_aside_place(const nn_step *step, int64_t node, int input)
+    void nn_step_common_places(const nn_step *step, nn_place *target, nn_place *work)
 
     nn_stream nn_stream_make(uint64_t seed, const char *name, uint64_t call)
     void nn_stream_uniform(const nn_stream *stream, nn_dtype dtype, void *out, int64_t count, double low, double high)

@@ -33,6 +33,9 @@ cdef int _describe(nn_op *op, object given, int type_number) except -1:
     op.more_count = len(given.more_shapes)
     for axis in range(op.more_count):
         _set_sizes(op.more[axis], given.more_shapes[axis])
+    if op.more_count == 0 and given.weight is not None:
+        _set_sizes(op.more[0], given.weight.shape)  # read where a weight stands in for an input
+    _set_sizes(op.shape, given.y_shape)
     op.channels = given.channels
     op.groups = given.groups
     for axis in range(2):
@@ -45,7 +48,20 @@ cdef int _describe(nn_op *op, object given, int type_number) except -1:
     op.count_include_pad = given.count_include_pad
     op.divisor = given.divisor
     op.bias = given.bias is not None
+    op.training = given.training
+    if given.stream is not None:
+        _stream(&op.stream, given.stream[0], given.stream[1], 0)
     return 0
+
+
+cdef uint64_t *_calls(object given) except? NULL:
+    """Where a layer counts its calls in training, NULL for None."""
+    cdef object calls = given.calls
+    if calls is None:
+        return NULL
+    if cnp.PyArray_TYPE(<ndarray?>calls) != cnp.NPY_UINT64 or cnp.PyArray_SIZE(<ndarray>calls) != 1:
+        raise TypeError(f"{given.label}: calls must be an array of one uint64")
+    return <uint64_t *>cnp.PyArray_DATA(<ndarray>calls)
 
 
 cdef ndarray _empty_value(tuple shape, int type_number):
@@ -87,6 +103,7 @@ cdef int _plan(nn_op *op, nn_io *io, object given, int type_number) except -1:
     """Plans a description, and takes its weights."""
     cdef nn_error error
     cdef str label = given.label
+    cdef int i
     _describe(op, given, type_number)
     check(nn_op_plan(op, &error), &error, label)
     memset(io, 0, sizeof(nn_io))
@@ -94,6 +111,9 @@ cdef int _plan(nn_op *op, nn_io *io, object given, int type_number) except -1:
     io.bias = _held(given.bias, op.bias_count, type_number, label, "bias")
     io.dweight = _held(given.weight_grad, op.weight_count, type_number, label, "weight.grad")
     io.dbias = _held(given.bias_grad, op.bias_count, type_number, label, "bias.grad")
+    for i in range(len(given.buffers)):
+        io.buffers[i] = _held(given.buffers[i], op.x[1], type_number, label, "buffer")
+    io.training = True
     return 0
 
 
@@ -124,15 +144,20 @@ def operation_forward(given, ndarray x not None, *more, bint save=True):
         io.more[i] = cnp.PyArray_DATA(<ndarray>rest[i])
     io.saved = cnp.PyArray_DATA(saved) if save else NULL
     io.work = cnp.PyArray_DATA(work)
+    cdef uint64_t *calls = _calls(given) if op.training else NULL
+    if calls is not NULL:
+        io.call = calls[0]
     with nogil:
         status = nn_op_forward(&op, &io, &error)
     check(status, &error, label)
+    if calls is not NULL:
+        calls[0] += 1
     if not save:
         return y, None
     if op.needs & NN_NEEDS_Y:
         y.flags.writeable = False
     return y, (first if op.needs & NN_NEEDS_X else None, rest if op.needs & NN_NEEDS_X else [],
-               y if op.needs & NN_NEEDS_Y else None, saved, type_number)
+               y if op.needs & NN_NEEDS_Y else None, saved, type_number, io.call)
 
 
 def operation_backward(given, tuple kept not None, ndarray grad not None, *, bint input_grad=True):
@@ -145,13 +170,14 @@ def operation_backward(given, tuple kept not None, ndarray grad not None, *, bin
     cdef nn_error error
     cdef nn_status status
     cdef str label = given.label
-    first, rest, y, saved, number = kept
+    first, rest, y, saved, number, call = kept
     cdef int type_number = number, i
     _plan(&op, &io, given, type_number)
     cdef ndarray dy = _in_engine_order(grad, given.y_shape, type_number, label, "grad")
     cdef ndarray dx = _empty_value(given.x_shape, type_number) if input_grad else None
     cdef list others = [_empty_value(shape, type_number) for shape in given.more_shapes] if input_grad else []
     cdef ndarray work = workspace(op.backward_bytes)
+    io.call = call
     io.dy = cnp.PyArray_DATA(dy)
     io.x = _address(first)
     for i in range(len(rest)):

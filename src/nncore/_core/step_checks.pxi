@@ -28,11 +28,7 @@ cdef int _check_rows(str name, ndarray x, tuple shape, int type_number, bint any
 cdef int _check_target(ndarray target, tuple shape, int type_number, int64_t n, bint any_order) except -1:
     if target is None:
         raise ValueError("Step: target is None, expected the labels or targets of x")
-    if shape is not None:
-        _check_rows("target", target, shape, type_number, any_order)
-    elif (cnp.PyArray_NDIM(target) != 1 or not _ready(target, cnp.NPY_INT64)
-            or not cnp.PyArray_IS_C_CONTIGUOUS(target)):
-        raise ValueError("Step: target must be a row of int64 labels")
+    _check_rows("target", target, shape, type_number, any_order)
     if target.shape[0] != n:
         raise ValueError(f"Step: target has {target.shape[0]} rows, x has {n}")
     return 0

@@ -1,33 +1,41 @@
 # Updates: an optimiser's step over all its parameters in one engine call.
 
-cdef dict _update_kinds = {"sgd": NN_SGD, "adam": NN_ADAM}
+cdef dict _update_kinds = {"sgd": NN_SGD, "adam": NN_ADAM, "rmsprop": NN_RMSPROP, "adagrad": NN_ADAGRAD,
+                           "lion": NN_LION}
+# The fewest and the most arrays of state of each.
+cdef dict _update_states = {"sgd": (0, 1), "adam": (2, 3), "rmsprop": (1, 3), "adagrad": (1, 1), "lion": (1, 1)}
+
+cdef enum:
+    MOST_UPDATES = 64
 
 
 cdef class Update:
-    """The step of an optimiser ("sgd" or "adam"; AdamW is "adam" with `decoupled`) over fixed arrays.
+    """The step of an optimiser (AdamW is "adam" with `decoupled`) over fixed arrays.
 
     params, grads and the arrays of states are kept, and changed in place: for each parameter its gradient and
-    a tuple of state arrays (SGD with momentum: one; Adam: two), all C-contiguous, of one dtype and equal size.
-    `steps` counts the updates done.
+    a tuple of state arrays (which, says nn_tensor in nncore.h), all C-contiguous, of one dtype and equal size.
+    `names` are the parameters', for messages. `steps` counts the updates done.
     """
 
     cdef nn_update update  # for the compiled step: set by `configure`
     cdef list _arrays      # keeps what the pointers point to
     cdef int _states       # arrays of state of each parameter
+    cdef readonly object names
 
-    def __cinit__(self, str kind, params, grads, states):
-        cdef int64_t i
+    def __cinit__(self, str kind, params, grads, states, names=None):
+        cdef int64_t i, total = 0
         cdef int at
         cdef ndarray array
         memset(&self.update, 0, sizeof(self.update))
         if kind not in _update_kinds:
-            raise ValueError(f"Update: kind is {kind!r}, expected 'sgd' or 'adam'")
+            raise ValueError(f"Update: kind is {kind!r}, expected one of {', '.join(_update_kinds)}")
         params, grads, states = list(params), list(grads), [tuple(arrays) for arrays in states]
         if not len(params) == len(grads) == len(states):
             raise ValueError(f"Update: {len(params)} params, {len(grads)} grads and {len(states)} states, "
                              "expected as many of each")
-        self._states = len(states[0]) if states else 2
+        self._states = len(states[0]) if states else _update_states[kind][1]
         self._check_arrays(kind, params, grads, states)
+        self.names = [f"params[{at}]" for at in range(len(params))] if names is None else list(names)
         self.update.kind = _update_kinds[kind]
         self.update.dtype = dtype_of(params[0]) if params else NN_FLOAT32
         self.update.tensors = <nn_tensor *>PyMem_Calloc(max(len(params), 1), sizeof(nn_tensor))
@@ -43,17 +51,23 @@ cdef class Update:
             for at in range(self._states):
                 array = states[i][at]
                 self.update.tensors[i].state[at] = cnp.PyArray_DATA(array)
+            total += self.update.tensors[i].count
+        self.update.sums = <double *>PyMem_Calloc(total // NN_UPDATE_PIECE + 1, sizeof(double))
+        if self.update.sums == NULL:
+            raise MemoryError(f"Update: no memory for the sums of {total} elements")
         self._arrays = [params, grads, states]
 
     def __dealloc__(self):
         PyMem_Free(self.update.tensors)
+        PyMem_Free(self.update.sums)
 
     cdef int _check_arrays(self, str kind, list params, list grads, list states) except -1:
         spans = []
+        least, most = _update_states[kind]
         for i, (param, grad, arrays) in enumerate(zip(params, grads, states)):
-            if len(arrays) != self._states or not (len(arrays) == 2 if kind == "adam" else len(arrays) < 2):
-                raise ValueError(f"Update: states[{i}] has {len(arrays)} arrays, expected "
-                                 + ("2" if kind == "adam" else "0 or 1, as the first has"))
+            if len(arrays) != self._states or not least <= len(arrays) <= most:
+                raise ValueError(f"Update: states[{i}] has {len(arrays)} arrays, expected {least} to {most},"
+                                 " as many as the first has")
             named = [(f"params[{i}]", param), (f"grads[{i}]", grad)]
             named += [(f"states[{i}][{at}]", array) for at, array in enumerate(arrays)]
             for name, array in named:
@@ -92,11 +106,16 @@ cdef class Update:
         self.update.steps = steps
 
     def configure(self, *, double lr, double weight_decay=0.0, double momentum=0.0, double dampening=0.0,
-                  bint nesterov=False, double beta1=0.9, double beta2=0.999, double eps=1e-8,
-                  bint decoupled=False, bint clear_grad=False):
+                  bint nesterov=False, double beta1=0.9, double beta2=0.999, double eps=1e-8, double lr_decay=0.0,
+                  bint decoupled=False, bint amsgrad=False, bint centered=False, bint maximize=False,
+                  bint clear_grad=False, double max_norm=0.0, double max_value=0.0, bint finite=False):
         """Set the numbers of the following runs; ranges are the caller's to check."""
-        if self.update.kind == NN_SGD and momentum != 0 and self._states < 1 and self.update.tensor_count:
-            raise ValueError(f"Update: momentum is {momentum}, expected 0 as there are no state arrays")
+        cdef int needed = (momentum != 0) + amsgrad + centered
+        if self.update.tensor_count and self._states < needed + (0 if self.update.kind == NN_SGD else
+                                                                 2 if self.update.kind == NN_ADAM else 1):
+            options = [f"momentum is {momentum}, expected 0" if momentum else "", "amsgrad is on" if amsgrad else "",
+                       "centered is on" if centered else ""]
+            raise ValueError(f"Update: {', '.join(filter(None, options))} as there are no state arrays")
         self.update.lr = lr
         self.update.weight_decay = weight_decay
         self.update.momentum = momentum
@@ -105,18 +124,28 @@ cdef class Update:
         self.update.beta1 = beta1
         self.update.beta2 = beta2
         self.update.eps = eps
+        self.update.lr_decay = lr_decay
         self.update.decoupled = decoupled
+        self.update.amsgrad = amsgrad
+        self.update.centered = centered
+        self.update.maximize = maximize
         self.update.clear_grad = clear_grad
+        self.update.max_norm = max_norm
+        self.update.max_value = max_value
+        self.update.finite = finite
 
     def run(self, **hyper):
         """One step, with the numbers of `configure`, which are given here or were set before."""
-        cdef nn_error error
-        cdef nn_status status
         if hyper:
             self.configure(**hyper)
+        run_updates([self], "Update")
+
+    def squares(self):
+        """The sum of the squares of all gradients, in double precision; not finite where one of them is not."""
+        cdef double sum
         with nogil:
-            status = nn_update_run(&self.update, &error)
-        check(status, &error, "Update")
+            sum = nn_update_squares(&self.update)
+        return sum
 
     def first_nonfinite(self):
         """The number of the first parameter whose gradient is not finite, None if all are."""
@@ -124,6 +153,34 @@ cdef class Update:
         with nogil:
             tensor = nn_update_nonfinite(&self.update)
         return None if tensor < 0 else tensor
+
+
+cdef int64_t update_pointers(nn_update **pointers, list updates, str owner) except -1:
+    if len(updates) > MOST_UPDATES:
+        raise ValueError(f"{owner}: {len(updates)} parameter groups, at most {MOST_UPDATES}")
+    for i in range(len(updates)):
+        pointers[i] = &(<Update>updates[i]).update
+    return len(updates)
+
+
+cdef int check_gradients(nn_status status, const nn_error *error, list updates, str owner) except -1:
+    """Raises with the parameter's name where its gradient is not finite and that is an error."""
+    if status == NN_VALUE_ERROR and error.arg == nn_gradient:
+        name = updates[error.got].names[error.index]
+        raise ValueError(f"{owner}: the gradient of {name} must be finite, got NaN or infinity")
+    return 0
+
+
+def run_updates(list updates not None, str owner not None):
+    """The steps of an optimiser's updates, as configured: all or none of them."""
+    cdef nn_error error
+    cdef nn_status status
+    cdef nn_update *pointers[MOST_UPDATES]
+    cdef int64_t count = update_pointers(pointers, updates, owner)
+    with nogil:
+        status = nn_update_run(pointers, count, &error)
+    check_gradients(status, &error, updates, owner)
+    check(status, &error, owner)
 
 
 cdef class Plan:

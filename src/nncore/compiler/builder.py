@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -187,8 +188,27 @@ def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
         yield name, module
 
 
-def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> list[Node]:
+@dataclass
+class Graph:
+    """Operations in order of execution; a loss is the last.
+
+    Values are numbered: first the `sources`, the arrays of a batch, then the nodes' outputs.
+    """
+
+    nodes: list[Node]
+    sources: int
+    outputs: tuple[int, ...]  # values; with a loss the one that it reads
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the outputs, at the capacity."""
+        return tuple(self.nodes[value - self.sources].y_shape for value in self.outputs)
+
+
+def lower(model: Module, loss_fn: Any, input_shapes: tuple[Shape, ...], capacity: int) -> Graph:
     """The operations of a model and its loss, for batches of up to `capacity` samples.
+
+    `input_shapes` are those of one sample, of each of the model's inputs.
 
     Raises
     ------
@@ -197,8 +217,11 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
     ValueError
         Shapes that do not fit, as the layer itself would say it.
     """
+    if len(input_shapes) != 1:
+        name = type(model).__name__
+        raise TypeError(f"compile: {name} has one input, got {len(input_shapes)} arrays")
     nodes: list[Node] = []
-    shape: Shape = (capacity, *input_shape)
+    shape: Shape = (capacity, *input_shapes[0])
     for name, layer in leaves(model):
         label = f"{type(layer).__name__} ({name})" if name else type(layer).__name__
         node = _described(layer, label, shape)
@@ -207,6 +230,7 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
             shape = node.y_shape
     if not nodes:
         raise ValueError(f"compile: the model has no layer that computes: {model!r}")
+    outputs = (len(nodes),)
     if loss_fn is not None:
         kind = _LOSSES.get(type(loss_fn))
         if kind is None:
@@ -219,4 +243,4 @@ def lower(model: Module, loss_fn: Any, input_shape: Shape, capacity: int) -> lis
                 f"{type(loss_fn).__name__}: logits have shape {shape}, expected (batch, classes)"
             )
         nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,)))
-    return nodes
+    return Graph(nodes, 1, outputs)

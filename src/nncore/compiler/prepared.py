@@ -8,28 +8,34 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._core import engine
-from nncore.compiler.builder import lower
+from nncore.compiler.builder import Graph, lower
 from nncore.losses import CrossEntropyLoss
 from nncore.nn import structure
 from nncore.nn.arguments import integer
 from nncore.nn.module import Module
-from nncore.nn.operation import Operation as Node
+from nncore.nn.operation import Shape
 from nncore.nn.parameter import Parameter
 from nncore.optim.optimizer import Optimizer
 
 Array = NDArray[Any]
 # A data set for the engine: a dense array, and whether its images lie (C, H, W).
 Rows = tuple[Array, bool]
+# A batch, or one for each input of a model that has several.
+Inputs = ArrayLike | tuple[ArrayLike, ...]
 
 
 class Batches:
     """The data of an epoch, checked, and room for what is measured on the way."""
 
     def __init__(
-        self, x: Rows, target: Rows | None, order: NDArray[np.int64] | None, batch_size: int
+        self,
+        x: tuple[Rows, ...],  # of each input
+        target: Rows | None,
+        order: NDArray[np.int64] | None,
+        batch_size: int,
     ) -> None:
         self.x, self.target, self.order, self.batch_size = x, target, order, batch_size
-        self.samples = len(x[0]) if order is None else len(order)
+        self.samples = len(x[0][0]) if order is None else len(order)
         self.losses = np.full(-(-self.samples // batch_size), np.nan)
         # How many outputs of each batch are largest at the label; counted where it is an array.
         self.correct: NDArray[np.int64] | None = None
@@ -66,9 +72,9 @@ class Prepared:
         self._max_batch = 0 if max_batch is None else integer("compile", "max_batch", max_batch, 1)
         self._threads = 0 if threads is None else integer("compile", "threads", threads, 1)
         self._dtype: np.dtype[Any] = model.dtype or np.dtype(np.float32)
-        self._nodes: list[Node] = []
+        self._graph = Graph([], 1, ())
         self._core: Any = None
-        self._input_shape: tuple[int, ...] | None = None
+        self._input_shapes: tuple[Shape, ...] = ()  # of one sample, of each input; before: none
         self._built_for = -1
         self._losses: NDArray[np.float64] = np.empty(0)
         self._seen: Any = None
@@ -99,10 +105,10 @@ class Prepared:
 
     # ---- one batch
 
-    def _prepare(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    def _prepare(self, x: Inputs, y: ArrayLike) -> tuple[tuple[Array, ...], Array]:
         self._need_loss()
-        inputs = self._prepare_input(x)
-        target = self._prepare_target(y, len(inputs))
+        inputs = self._prepare_inputs(x)
+        target = self._prepare_target(y, len(inputs[0]))
         return inputs, target if target.ndim == 1 else canonical(target)
 
     def _need_loss(self) -> None:
@@ -115,7 +121,7 @@ class Prepared:
     def _prepare_target(self, y: ArrayLike, count: int) -> Array:
         """The labels, or the target array, of so many samples."""
         layer = type(self.loss_fn).__name__
-        shape = (count, *self._nodes[-1].x_shape[1:])
+        shape = (count, *self._graph.nodes[-1].x_shape[1:])
         if isinstance(self.loss_fn, CrossEntropyLoss):
             labels: Array = engine.labels(y, layer, "target")
             if labels.shape != shape[:1]:
@@ -126,10 +132,10 @@ class Prepared:
             raise ValueError(f"{layer}: target has shape {target.shape}, pred has shape {shape}")
         return target
 
-    def _prepare_input(self, x: ArrayLike) -> Array:
-        inputs: Array = engine.floating(x, self._dtype, self._first, "x")
-        self._make_room(inputs, len(inputs) if inputs.ndim else 0)
-        return canonical(inputs)
+    def _prepare_inputs(self, x: Inputs) -> tuple[Array, ...]:
+        arrays = [engine.floating(array, self._dtype, self._first, "x") for array in each(x)]
+        self._make_room(arrays, len(arrays[0]) if arrays[0].ndim else 0)
+        return tuple(canonical(array) for array in arrays)
 
     # ---- many batches
 
@@ -138,52 +144,64 @@ class Prepared:
     ) -> Batches:
         """Everything about an epoch that can be wrong, checked; the arena large enough."""
         batch_size = integer(here, "batch_size", batch_size, 1)
-        if isinstance(x, np.ndarray) and x.dtype == np.uint8:
-            rows: Array = np.asarray(x)
-        else:
-            rows = engine.floating(x, self._dtype, self._first, "x")
-        taken = None
-        if order is not None:
-            taken = engine.row_order(order, len(rows) if rows.ndim else 0, here)
-        samples = len(taken) if taken is not None else len(rows) if rows.ndim else 0
-        self._make_room(rows, min(batch_size, samples))
-        target = engine.sample_rows(self._prepare_target(y, len(rows))) if targets else None
-        return Batches(engine.sample_rows(rows), target, taken, batch_size)
+        arrays: list[Array] = [
+            np.asarray(array)
+            if isinstance(array, np.ndarray) and array.dtype == np.uint8
+            else engine.floating(array, self._dtype, self._first, "x")
+            for array in each(x)
+        ]
+        rows = len(arrays[0]) if arrays[0].ndim else 0
+        taken = None if order is None else engine.row_order(order, rows, here)
+        samples = rows if taken is None else len(taken)
+        self._make_room(arrays, min(batch_size, samples))
+        target = engine.sample_rows(self._prepare_target(y, rows)) if targets else None
+        return Batches(
+            tuple(engine.sample_rows(array) for array in arrays), target, taken, batch_size
+        )
 
     # ---- the engine's step
 
     @property
     def _first(self) -> str:
         """Who complains about x."""
-        return self._nodes[0].label if self._nodes else type(self.model).__name__
+        return self._graph.nodes[0].label if self._graph.nodes else type(self.model).__name__
 
-    @property
-    def _last(self) -> int:
-        """The node that gives the output."""
-        return len(self._nodes) - (2 if self.loss_fn is not None else 1)
-
-    def _make_room(self, inputs: Array, batch: int) -> None:
+    def _make_room(self, inputs: list[Array], batch: int) -> None:
         """A step for samples like these and batches of this size, built anew where it is not."""
-        if inputs.ndim == 0:
-            raise ValueError(f"{self._first}: x is a single number, expected a batch")
-        sample = inputs.shape[1:]
-        if self._core is not None and sample != self._input_shape:
-            wanted = "x".join(str(size) for size in self._input_shape or ())
-            hint = ""
-            if self._input_shape is not None and (1, *sample) == self._input_shape:
-                hint = ": add the channel axis, x[:, None]"
-            raise ValueError(
-                f"{self._first}: x has samples of shape {sample}, the step was built for"
-                f" {wanted}{hint}"
-            )
+        for array in inputs:
+            if array.ndim == 0:
+                raise ValueError(f"{self._first}: x is a single number, expected a batch")
+            if len(array) != len(inputs[0]):
+                raise ValueError(
+                    f"{self._first}: the inputs have {len(inputs[0])} and {len(array)} samples"
+                )
+        samples = tuple(array.shape[1:] for array in inputs)
+        if self._core is not None and samples != self._input_shapes:
+            self._refuse(samples)
         if (
             self._core is None
             or batch > self._core.capacity
             or self._built_for != structure.version()
         ):
-            self._build(sample, batch)
+            self._build(samples, batch)
 
-    def _build(self, sample: tuple[int, ...], batch: int) -> None:
+    def _refuse(self, samples: tuple[Shape, ...]) -> None:
+        """Say which shapes the step was built for."""
+        if len(samples) != len(self._input_shapes):
+            raise ValueError(
+                f"{self._first}: x is {len(samples)} arrays, the step was built for"
+                f" {len(self._input_shapes)}"
+            )
+        for sample, shape in zip(samples, self._input_shapes, strict=True):
+            if sample != shape:
+                wanted = "x".join(str(size) for size in shape)
+                hint = ": add the channel axis, x[:, None]" if (1, *sample) == shape else ""
+                raise ValueError(
+                    f"{self._first}: x has samples of shape {sample}, the step was built for"
+                    f" {wanted}{hint}"
+                )
+
+    def _build(self, samples: tuple[Shape, ...], batch: int) -> None:
         if self._core is not None and self._core.running:
             raise RuntimeError(
                 "Step: already running in another thread: use a step.clone() for each thread"
@@ -191,10 +209,18 @@ class Prepared:
         capacity = max(batch, self._max_batch, 1)
         version = structure.version()
         self._dtype = self.model.dtype or np.dtype(np.float32)
-        nodes = lower(self.model, self.loss_fn, sample, capacity)
-        core = engine.Step(nodes, self._dtype, self._threads)
-        self._nodes, self._core, self._input_shape = nodes, core, sample
+        graph = lower(self.model, self.loss_fn, samples, capacity)
+        core = engine.Step(
+            graph.nodes, self._dtype, self._threads, sources=graph.sources, outputs=graph.outputs
+        )
+        self._graph, self._core, self._input_shapes = graph, core, samples
         self._max_batch, self._built_for = capacity, version
+
+
+def each(x: Any) -> tuple[Any, ...]:
+    """The arrays of all inputs: a tuple of arrays is several, all else is one."""
+    several = type(x) is tuple and x and all(isinstance(array, np.ndarray) for array in x)
+    return tuple(x) if several else (x,)
 
 
 def canonical(x: Array) -> Array:

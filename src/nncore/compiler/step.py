@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._core import engine
 from nncore.compiler import table
-from nncore.compiler.prepared import Array, Batches, Prepared, canonical
+from nncore.compiler.prepared import Array, Batches, Inputs, Prepared, canonical, each
 from nncore.nn import structure
 from nncore.nn.module import Module
 from nncore.optim.optimizer import Optimizer
@@ -21,7 +21,7 @@ def compile(
     loss_fn: Any = None,
     optimizer: Optimizer | None = None,
     *,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: tuple[int, ...] | tuple[tuple[int, ...], ...] | None = None,
     max_batch: int | None = None,
     threads: int | None = None,
 ) -> Step:
@@ -38,7 +38,8 @@ def compile(
         Without it the step can give `gradients` but not train. It may hold parameters besides the
         model's.
     input_shape
-        Shape of one sample, without the batch axis. Default: taken from the first batch.
+        Shape of one sample, without the batch axis; a tuple of shapes for a model of several
+        inputs. Default: taken from the first batch.
     max_batch
         Samples to make room for. Default: the first batch; a larger one rebuilds the arena.
     threads
@@ -58,7 +59,9 @@ def compile(
     """
     step = Step(model, loss_fn, optimizer, max_batch=max_batch, threads=threads)
     if input_shape is not None:
-        step._build(tuple(int(size) for size in input_shape), 1)
+        several = len(input_shape) > 0 and all(isinstance(size, tuple) for size in input_shape)
+        shapes: Any = input_shape if several else (input_shape,)
+        step._build(tuple(tuple(int(size) for size in shape) for shape in shapes), 1)
     return step
 
 
@@ -80,13 +83,13 @@ class Step(Prepared):
             max_batch=self._max_batch or None,
             threads=self._threads or None,
         )
-        if self._input_shape is not None:
-            other._build(self._input_shape, 1)
+        if self._input_shapes:
+            other._build(self._input_shapes, 1)
         return other
 
     # ---- one batch
 
-    def __call__(self, x: ArrayLike, y: ArrayLike) -> float:
+    def __call__(self, x: Inputs, y: ArrayLike) -> float:
         """Train on one batch: gradients zeroed, forward, loss, backward, update; returns the loss.
 
         The numbers of the optimiser are read at each call. Gradients read zero afterwards. An
@@ -106,51 +109,55 @@ class Step(Prepared):
         self._clear_strangers()
         return loss
 
-    def gradients(self, x: ArrayLike, y: ArrayLike) -> float:
+    def gradients(self, x: Inputs, y: ArrayLike) -> float:
         """The same without the update: the gradients stay in each `Parameter.grad`."""
         inputs, target = self._prepare(x, y)
         return float(self._core.run(engine.STEP_GRADIENTS, inputs, target, []))
 
-    def evaluate(self, x: ArrayLike, y: ArrayLike) -> float:
+    def evaluate(self, x: Inputs, y: ArrayLike) -> float:
         """The loss of one batch; nothing is changed."""
         inputs, target = self._prepare(x, y)
         return float(self._core.run(engine.STEP_EVALUATE, inputs, target, []))
 
-    def predict(self, x: ArrayLike, out: Array | None = None) -> Array:
-        """The model's output for one batch, in `out` if given."""
+    def predict(self, x: Inputs, out: Array | None = None) -> Any:
+        """The model's output for one batch, in `out` if given; a tuple if it has several heads."""
         if out is None and self._built_for == structure.version():
             y = self._core.predict_ready(x)
             if y is not None:
-                return y  # type: ignore[no-any-return]
-        inputs = self._prepare_input(x)
+                return y
+        inputs = self._prepare_inputs(x)
         if out is not None:
-            shape = (len(inputs), *self._nodes[self._last].y_shape[1:])
-            if out.shape != shape or out.dtype != self._dtype:
-                raise ValueError(
-                    f"Step: out has shape {out.shape} and dtype {out.dtype},"
-                    f" expected {shape} and {self._dtype}"
-                )
-        return np.asarray(self._core.predict(inputs, out))
+            shapes = self._graph.output_shapes
+            outs = out if len(shapes) > 1 else (out,)
+            if len(outs) != len(shapes):
+                raise ValueError(f"Step: out has {len(outs)} arrays, the model {len(shapes)} heads")
+            for array, given in zip(outs, shapes, strict=True):
+                shape = (len(inputs[0]), *given[1:])
+                if array.shape != shape or array.dtype != self._dtype:
+                    raise ValueError(
+                        f"Step: out has shape {array.shape} and dtype {array.dtype},"
+                        f" expected {shape} and {self._dtype}"
+                    )
+        return self._core.predict(inputs, out)
 
     # ---- the two halves, for a loss of one's own
 
-    def forward(self, x: ArrayLike) -> Array:
+    def forward(self, x: Inputs) -> Any:
         """The model's output for one batch, with everything kept that `backward` needs.
 
-        Each forward serves one backward; any other call in between takes it away. `x` is copied.
+        A tuple of outputs where the model has several heads. Each forward serves one backward; any
+        other call in between takes it away. `x` is copied.
         """
-        inputs = self._prepare_input(x)
-        return np.asarray(self._core.forward(inputs))
+        inputs = self._prepare_inputs(x)
+        return self._core.forward(inputs)
 
-    def backward(
-        self, grad: ArrayLike, input_grad: bool = False, parameter_grad: bool = True
-    ) -> Array | None:
+    def backward(self, grad: Inputs, input_grad: bool = False, parameter_grad: bool = True) -> Any:
         """Back-propagate: add to the gradients of all parameters, for the last `forward`.
 
         Parameters
         ----------
         grad : array_like
-            dC/dy, of the shape of the output.
+            dC/dy, of the shape of the output; a tuple of them for several heads.
         input_grad : bool
             Whether to compute dC/dx.
         parameter_grad : bool
@@ -160,7 +167,7 @@ class Step(Prepared):
         Returns
         -------
         array or None
-            dC/dx, of the shape of x; None without `input_grad`.
+            dC/dx, of the shape of x, a tuple for several inputs; None without `input_grad`.
 
         Raises
         ------
@@ -176,14 +183,18 @@ class Step(Prepared):
                 "Step: backward has no recorded forward: call step.forward(x) first; each serves"
                 " one backward, and other calls of the step take it away"
             )
-        grad = engine.floating(grad, self._dtype, "Step.backward", "grad")
-        shape = (recorded, *self._nodes[self._last].y_shape[1:])
-        if grad.shape != shape:
-            raise ValueError(f"Step.backward: grad has shape {grad.shape}, expected {shape}")
-        dx: Array | None = self._core.backward(
-            canonical(grad), bool(input_grad), bool(parameter_grad)
-        )
-        return dx
+        shapes = self._graph.output_shapes
+        grads = each(grad) if len(shapes) == 1 else grad
+        if not isinstance(grads, tuple) or len(grads) != len(shapes):
+            raise ValueError(f"Step.backward: expected a tuple of {len(shapes)} gradients")
+        taken = []
+        for given, sample in zip(grads, shapes, strict=True):
+            array: Array = engine.floating(given, self._dtype, "Step.backward", "grad")
+            shape = (recorded, *sample[1:])
+            if array.shape != shape:
+                raise ValueError(f"Step.backward: grad has shape {array.shape}, expected {shape}")
+            taken.append(canonical(array))
+        return self._core.backward(tuple(taken), bool(input_grad), bool(parameter_grad))
 
     def update(self) -> None:
         """Let the optimiser change its parameters by their gradients, which read zero afterwards.
@@ -196,15 +207,14 @@ class Step(Prepared):
             if self._core.running:
                 raise RuntimeError("Step: update while the step is running in another thread")
             self._core.forget()
-        for update in updates:
-            update.run()
+        engine.run_updates(updates, "Step")
         self._clear_strangers()
 
     # ---- many batches
 
     def epoch(
         self,
-        x: ArrayLike,
+        x: Inputs,
         y: ArrayLike,
         order: ArrayLike | None = None,
         batch_size: int = 32,
@@ -217,9 +227,9 @@ class Step(Prepared):
         Parameters
         ----------
         x : array_like
-            Inputs, one row a sample. Images of dtype uint8 are scaled on the way: byte b reads as
-            b / 255, divided in the model's dtype. Other dtypes than the model's are converted
-            first.
+            Inputs, one row a sample; a tuple of arrays for several. Images of dtype uint8 are
+            scaled on the way: byte b reads as b / 255, divided in the model's dtype. Other dtypes
+            than the model's are converted first.
         y : array_like
             Labels or targets, as the loss wants them.
         order : array_like of int, optional
@@ -291,7 +301,7 @@ class Step(Prepared):
         progress: Callable[[int], object] | None = None,
     ) -> bool:
         """All batches; returns whether all losses were finite, where that is looked at."""
-        self._make_room(data.x[0], min(data.batch_size, data.samples))
+        self._make_room([rows for rows, _ in data.x], min(data.batch_size, data.samples))
         core = self._core
 
         def report(done: int) -> None:
@@ -323,11 +333,14 @@ class Step(Prepared):
     # ---- looking
 
     @property
-    def output(self) -> Array:
-        """A copy of the model's output in the last run (logits where the loss is cross-entropy)."""
+    def output(self) -> Any:
+        """A copy of the model's output in the last run (logits where the loss is cross-entropy).
+
+        A tuple where it has several heads.
+        """
         if self._core is None:
             raise RuntimeError("Step: output asked for before the first batch")
-        return np.asarray(self._core.output())
+        return self._core.output()
 
     @property
     def memory(self) -> int:
@@ -337,4 +350,4 @@ class Step(Prepared):
     def __repr__(self) -> str:
         if self._core is None:
             return f"Step({type(self.model).__name__}, not built: the first batch tells the shapes)"
-        return table.show(self._nodes, self._core)
+        return table.show(self._graph.nodes, self._core)

@@ -16,7 +16,7 @@ def show(nodes: list[Node], core: Any) -> str:
     rows = [_HEAD]
     for index, node in enumerate(nodes):
         places = core.places(index)
-        held = sum(places[name][1] for name in _NAMES)
+        held = sum(place[1] for place in places.values())
         shape = "x".join(str(size) for size in node.y_shape)
         rows.append((node.kind, node.label, shape, f"{held:,}", f"{core.flops(index):,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
@@ -27,12 +27,9 @@ def show(nodes: list[Node], core: Any) -> str:
         ).rstrip()
         for row in rows
     ]
-    held = sum(core.places(index)[name][1] for index in range(len(nodes)) for name in _NAMES)
+    held = sum(place[1] for index in range(len(nodes)) for place in core.places(index).values())
     held += sum(place[1] for place in core.common_places().values())
     lines.append(
         f"arena {core.arena_bytes:,} bytes for {core.capacity:,} samples ({held:,} without sharing)"
     )
     return "\n".join(lines)
-
-
-_NAMES = ("y", "grad", "saved")

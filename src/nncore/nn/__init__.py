@@ -1,6 +1,6 @@
 """Layers, containers and losses, under PyTorch's names."""
 
-from nncore.nn import init
+from nncore.nn import init, utils
 from nncore.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from nncore.nn.container import Sequential
 from nncore.nn.conv import Conv2d
@@ -34,4 +34,5 @@ __all__ = [
     "Softplus",
     "Tanh",
     "init",
+    "utils",
 ]

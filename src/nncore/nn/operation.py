@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from nncore._core import engine
@@ -31,6 +32,9 @@ class Operation:
     x_shape: Shape
     y_shape: Shape
     more_shapes: tuple[Shape, ...] = ()  # of the inputs after the first
+    # In a step, the values that it reads: the batch's arrays are the first, then the outputs of all
+    # operations in order. Empty: the output of the operation before it.
+    inputs: tuple[int, ...] = ()
     channels: int = 0
     groups: int = 1
     kernel_size: Pair = (1, 1)
@@ -45,6 +49,11 @@ class Operation:
     bias: NDArray[Any] | None = None
     weight_grad: NDArray[Any] | None = None  # None: frozen
     bias_grad: NDArray[Any] | None = None
+    target_shape: Shape | None = None  # of a loss; None: labels (batch,), or the shape of x
+    training: bool = False  # the layer is in training mode
+    buffers: tuple[NDArray[Any], ...] = ()  # changed by forward in training
+    stream: tuple[int, str] | None = None  # seed and name of its random numbers
+    calls: NDArray[np.uint64] | None = None  # one number: forwards in training so far
     parameters: list[Parameter] = field(default_factory=list)
 
     def hold(self, shape: Shape, weight: Parameter | None, bias: Parameter | None) -> Operation:

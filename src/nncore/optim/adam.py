@@ -1,9 +1,9 @@
 """Adam and AdamW."""
 
-from typing import Any
+from typing import Any, Unpack
 
-from nncore.optim.checks import betas, number
-from nncore.optim.optimizer import Group, Optimizer
+from nncore.optim.checks import betas, flag, number
+from nncore.optim.optimizer import Group, Optimizer, Options
 
 
 class Adam(Optimizer):
@@ -24,6 +24,12 @@ class Adam(Optimizer):
         Keeps the denominator from zero.
     weight_decay : float
         See above.
+    amsgrad : bool
+        Whether the largest v so far divides in place of v.
+    maximize : bool
+        Whether to go up the gradient.
+    **options
+        `max_grad_norm`, `max_grad_value`, `error_if_nonfinite`: see `Optimizer`.
 
     Raises
     ------
@@ -32,12 +38,12 @@ class Adam(Optimizer):
 
     Notes
     -----
-    Rules and names are PyTorch's. Source: Kingma and Ba, "Adam: a method for stochastic
-    optimization" (2015).
+    Rules and names are PyTorch's. Sources: Kingma and Ba, "Adam: a method for stochastic
+    optimization" (2015); Reddi, Kale and Kumar, "On the convergence of Adam and beyond" (2018).
     """
 
     _kind = "adam"
-    _state_names = ("exp_avg", "exp_avg_sq")
+    _state_names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     _decoupled = False
 
     def __init__(
@@ -47,14 +53,30 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, defaults)
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults, **options)
 
     def _check(self, group: Group) -> None:
         for name in ("lr", "eps", "weight_decay"):
             number(self._name, name, group[name])
         betas(self._name, group["betas"])
+        for name in ("amsgrad", "maximize"):
+            flag(self._name, name, group[name])
+
+    def _needed(self, group: Group) -> tuple[str, ...]:
+        return self._state_names[: 3 if group["amsgrad"] else 2]
 
     def _hyper(self, group: Group) -> dict[str, Any]:
         beta1, beta2 = group["betas"]
@@ -65,6 +87,8 @@ class Adam(Optimizer):
             "eps": float(group["eps"]),
             "weight_decay": float(group["weight_decay"]),
             "decoupled": self._decoupled,
+            "amsgrad": bool(group["amsgrad"]),
+            "maximize": bool(group["maximize"]),
         }
 
 
@@ -87,5 +111,11 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, **options
+        )

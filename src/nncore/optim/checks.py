@@ -17,6 +17,23 @@ def number(owner: str, name: str, value: Any, below: float | None = None) -> flo
     return result
 
 
+def limit(owner: str, name: str, value: Any) -> float | None:
+    """None, or `value` as a positive float."""
+    if value is None:
+        return None
+    result = number(owner, name, value)
+    if result == 0:
+        raise ValueError(f"{owner}: {name} must be positive, or None, got {value!r}")
+    return result
+
+
+def flag(owner: str, name: str, value: Any) -> bool:
+    """A bool, or the 0 or 1 of a file."""
+    if value not in (False, True):
+        raise TypeError(f"{owner}: {name} must be a bool, got {value!r}")
+    return bool(value)
+
+
 def betas(owner: str, value: Any) -> tuple[float, float]:
     """Two decay rates in [0, 1)."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:

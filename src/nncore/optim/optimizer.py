@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from nncore._core import engine
 from nncore.nn import structure
@@ -11,15 +11,23 @@ from nncore.nn.arrays import Array, zeros
 from nncore.nn.module import Module, ParameterIterator
 from nncore.nn.parameter import Parameter
 from nncore.optim import state
+from nncore.optim.checks import limit
 
 Group = dict[str, Any]
+
+
+class Options(TypedDict, total=False):
+    """What every optimiser takes besides its numbers: see `Optimizer`."""
+
+    max_grad_norm: float | None
+    max_grad_value: float | None
+    error_if_nonfinite: bool
 
 
 class Run(NamedTuple):
     """What the engine updates in one call: of one group, one dtype, equally many steps done."""
 
     update: engine.Update
-    names: list[str]
     parameters: list[Parameter]
 
 
@@ -29,21 +37,44 @@ class Optimizer:
     `param_groups` is a list of dicts with PyTorch's keys. Their numbers are read at each step: a
     schedule only assigns ``group["lr"]``. Frozen parameters (`requires_grad` False) are left out.
     A step is all or nothing: whatever is wrong is found before the first parameter is changed.
+
+    Compiled steps honour the same numbers and these options, which may be changed at any time.
+
+    Parameters
+    ----------
+    max_grad_norm : float, optional
+        Clips by norm: where the norm of all gradients of all groups together is larger, they are
+        scaled to it, as by `nncore.nn.utils.clip_grad_norm_`.
+    max_grad_value : float, optional
+        Clips by value, then: each element lies in [-max_grad_value, max_grad_value]. Both act on
+        the gradients as they are read; `Parameter.grad` stays as it is.
+    error_if_nonfinite : bool
+        Whether NaN or infinity in a gradient is an error, a ValueError that names the parameter.
+        Nothing has been changed then.
     """
 
-    # The engine's name of the update rule, and PyTorch's names of its state arrays.
+    # The engine's name of the update rule, and PyTorch's names of all arrays it may need, those
+    # first that it always needs.
     _kind: str
     _state_names: tuple[str, ...]
 
-    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+    def __init__(self, params: Any, defaults: dict[str, Any], **options: Unpack[Options]) -> None:
+        unknown = options.keys() - Options.__annotations__.keys()
+        if unknown:
+            raise TypeError(
+                f"{self._name}: got unexpected arguments {', '.join(sorted(unknown))}, expected"
+                f" {', '.join((*defaults, *Options.__annotations__))}"
+            )
+        self._plan: engine.Plan | None = None
+        self.max_grad_norm = options.get("max_grad_norm")
+        self.max_grad_value = options.get("max_grad_value")
+        self.error_if_nonfinite = options.get("error_if_nonfinite", False)
         self.defaults = defaults
         self.param_groups: list[Group] = []
-        self._arrays: dict[Parameter, tuple[Array, ...]] = {}
+        self._arrays: dict[Parameter, dict[str, Array]] = {}
         self._steps: dict[Parameter, int] = {}
         self._runs: list[list[Run]] = []
         self._built: Any = None
-        # The last answer of _compiled_updates, and what it was the answer to.
-        self._plan: engine.Plan | None = None
         for group in self._groups_of(params):
             self.add_param_group(group)
         if not any(group["params"] for group in self.param_groups):
@@ -63,9 +94,42 @@ class Optimizer:
         """The engine's arguments for a group."""
         raise NotImplementedError
 
-    def _state_count(self, group: Group) -> int:
-        """How many of the state arrays the group needs."""
-        return len(self._state_names)
+    def _needed(self, group: Group) -> tuple[str, ...]:
+        """The state arrays that the group needs, in the engine's order."""
+        return self._state_names
+
+    def _initial(self, group: Group) -> float:
+        """What state arrays are filled with at first."""
+        return 0.0
+
+    # ---- options
+
+    @property
+    def max_grad_norm(self) -> float | None:
+        return self._max_grad_norm
+
+    @max_grad_norm.setter
+    def max_grad_norm(self, value: float | None) -> None:
+        self._max_grad_norm = limit(self._name, "max_grad_norm", value)
+        self._plan = None  # what was configured is out of date
+
+    @property
+    def max_grad_value(self) -> float | None:
+        return self._max_grad_value
+
+    @max_grad_value.setter
+    def max_grad_value(self, value: float | None) -> None:
+        self._max_grad_value = limit(self._name, "max_grad_value", value)
+        self._plan = None
+
+    @property
+    def error_if_nonfinite(self) -> bool:
+        return self._error_if_nonfinite
+
+    @error_if_nonfinite.setter
+    def error_if_nonfinite(self, value: bool) -> None:
+        self._error_if_nonfinite = bool(value)
+        self._plan = None
 
     # ---- groups
 
@@ -150,7 +214,8 @@ class Optimizer:
         Parameters
         ----------
         error_if_nonfinite : bool
-            Whether NaN or infinity in a gradient is an error.
+            Whether NaN or infinity in a gradient is an error, if the optimiser's option does not
+            say so already.
 
         Raises
         ------
@@ -160,16 +225,15 @@ class Optimizer:
             A number of a group is out of range. In all cases nothing has been changed.
         """
         updates = self._compiled_updates()
-        if error_if_nonfinite:
-            for run in self._all_runs():
-                at = run.update.first_nonfinite()
+        if error_if_nonfinite and not self.error_if_nonfinite:
+            for update in updates:
+                at = update.first_nonfinite()
                 if at is not None:
                     raise ValueError(
-                        f"{self._name}: the gradient of {run.names[at]} must be finite,"
+                        f"{self._name}: the gradient of {update.names[at]} must be finite,"
                         " got NaN or infinity"
                     )
-        for update in updates:
-            update.run()
+        engine.run_updates(updates, self._name)
 
     def zero_grad(self) -> None:
         """Fill the gradients of all parameters with zeros."""
@@ -187,7 +251,7 @@ class Optimizer:
             self._check(group)
         built = (
             version,
-            [(len(group["params"]), self._state_count(group)) for group in self.param_groups],
+            [(len(group["params"]), self._needed(group)) for group in self.param_groups],
         )
         if built != self._built:
             self._build()
@@ -195,7 +259,13 @@ class Optimizer:
         updates = []
         for group, runs in zip(self.param_groups, self._runs, strict=True):
             for run in runs:
-                run.update.configure(**self._hyper(group), clear_grad=clear_grad)
+                run.update.configure(
+                    **self._hyper(group),
+                    clear_grad=clear_grad,
+                    max_norm=self.max_grad_norm or 0.0,
+                    max_value=self.max_grad_value or 0.0,
+                    finite=self.error_if_nonfinite,
+                )
                 updates.append(run.update)
         self._plan = engine.Plan(self.param_groups, self.defaults, version, clear_grad, updates)
         return updates
@@ -209,7 +279,7 @@ class Optimizer:
         self._runs = [self._runs_of(group) for group in self.param_groups]
 
     def _runs_of(self, group: Group) -> list[Run]:
-        count = self._state_count(group)
+        needed = self._needed(group)
         alike: dict[Any, list[tuple[str, Parameter]]] = {}
         for name, parameter in zip(group["param_names"], group["params"], strict=True):
             if parameter.requires_grad:
@@ -224,20 +294,23 @@ class Optimizer:
                 self._kind,
                 [parameter.data for parameter in parameters],
                 [parameter.grad for parameter in parameters],
-                [self._arrays_of(parameter, count) for parameter in parameters],
+                [self._arrays_of(parameter, needed, group) for parameter in parameters],
+                [name for name, _ in pairs],
             )
             update.steps = steps
-            runs.append(Run(update, [name for name, _ in pairs], parameters))
+            runs.append(Run(update, parameters))
         return runs
 
-    def _arrays_of(self, parameter: Parameter, count: int) -> tuple[Array, ...]:
-        """The state arrays of a parameter: made when first needed, the same objects ever after."""
-        arrays = self._arrays.get(parameter, ())
-        while len(arrays) < count:
-            arrays += (zeros(parameter.shape, parameter.dtype, self._name),)
-        if arrays:
-            self._arrays[parameter] = arrays
-        return arrays[:count]
+    def _arrays_of(self, parameter: Parameter, names: Iterable[str], group: Group) -> list[Array]:
+        """State arrays of a parameter: made when first needed, the same objects ever after."""
+        arrays = []
+        for name in names:
+            own = self._arrays.setdefault(parameter, {})
+            if name not in own:
+                own[name] = zeros(parameter.shape, parameter.dtype, self._name)
+                own[name][...] = self._initial(group)
+            arrays.append(own[name])
+        return arrays
 
     def _read_steps(self) -> None:
         """Take over the steps done from the engine's updates, which count them."""

@@ -1,9 +1,9 @@
 """Stochastic gradient descent."""
 
-from typing import Any
+from typing import Any, Unpack
 
-from nncore.optim.checks import number
-from nncore.optim.optimizer import Group, Optimizer
+from nncore.optim.checks import flag, number
+from nncore.optim.optimizer import Group, Optimizer, Options
 
 
 class SGD(Optimizer):
@@ -23,6 +23,10 @@ class SGD(Optimizer):
         See above; weight decay is scaled by the learning rate with the gradient.
     nesterov : bool
         Needs momentum, and no dampening.
+    maximize : bool
+        Whether to go up the gradient.
+    **options
+        `max_grad_norm`, `max_grad_value`, `error_if_nonfinite`: see `Optimizer`.
 
     Raises
     ------
@@ -46,6 +50,9 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         defaults = {
             "lr": lr,
@@ -53,8 +60,9 @@ class SGD(Optimizer):
             "dampening": dampening,
             "weight_decay": weight_decay,
             "nesterov": nesterov,
+            "maximize": maximize,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, **options)
 
     def _check(self, group: Group) -> None:
         momentum, dampening = (
@@ -62,6 +70,7 @@ class SGD(Optimizer):
         )
         number("SGD", "lr", group["lr"])
         number("SGD", "weight_decay", group["weight_decay"])
+        flag("SGD", "maximize", group["maximize"])
         if group["nesterov"] and (momentum == 0 or dampening != 0):
             raise ValueError(
                 "SGD: nesterov needs momentum and no dampening,"
@@ -75,7 +84,8 @@ class SGD(Optimizer):
             "dampening": float(group["dampening"]),
             "weight_decay": float(group["weight_decay"]),
             "nesterov": bool(group["nesterov"]),
+            "maximize": bool(group["maximize"]),
         }
 
-    def _state_count(self, group: Group) -> int:
-        return 1 if group["momentum"] else 0
+    def _needed(self, group: Group) -> tuple[str, ...]:
+        return self._state_names if group["momentum"] else ()

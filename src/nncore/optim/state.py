@@ -9,8 +9,8 @@ from nncore.nn.parameter import Parameter
 if TYPE_CHECKING:
     from nncore.optim.optimizer import Group, Optimizer
 
-# Switches of PyTorch's that change what is computed, and that there is nothing for here.
-_MUST_BE_OFF = ("amsgrad", "maximize")
+# What a schedule leaves in a group, to begin from when it is resumed.
+_KEPT = "initial_lr"
 
 
 def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
@@ -21,16 +21,14 @@ def state_dict(optimizer: "Optimizer") -> dict[str, Any]:
         numbers = []
         for parameter in group["params"]:
             steps = optimizer._steps.get(parameter, 0)
-            arrays = optimizer._arrays.get(parameter, ())
+            arrays = optimizer._arrays.get(parameter, {})
             if steps and arrays:
-                entry = {
-                    name: array.copy()
-                    for name, array in zip(optimizer._state_names, arrays, strict=False)
-                }
+                entry = {name: array.copy() for name, array in arrays.items()}
                 entries[number] = {"step": steps, **entry}
             numbers.append(number)
             number += 1
-        groups.append({**{name: group[name] for name in optimizer.defaults}, "params": numbers})
+        kept = {key: group[key] for key in (*optimizer.defaults, _KEPT) if key in group}
+        groups.append({**kept, "params": numbers})
     return {"state": entries, "param_groups": groups}
 
 
@@ -50,24 +48,26 @@ def load_state_dict(optimizer: "Optimizer", given: Mapping[str, Any]) -> None:
     numbers = [
         _numbers(optimizer, group, theirs) for group, theirs in zip(own, groups, strict=True)
     ]
-    staged: list[tuple[Parameter, int, list[Array]]] = []
-    for group, theirs in zip(own, groups, strict=True):
+    staged: list[tuple[Parameter, int, dict[str, Array], Group]] = []
+    for group, theirs, loaded in zip(own, groups, numbers, strict=True):
+        needed = optimizer._needed({**group, **loaded})
         for parameter, number in zip(group["params"], theirs["params"], strict=True):
             entry = entries.get(number, {})
             try:
-                staged.append((parameter, *_entry(optimizer, parameter, number, entry)))
+                steps, arrays = _entry(optimizer, parameter, needed, number, entry)
+                staged.append((parameter, steps, arrays, group))
             except (TypeError, ValueError) as error:
                 faults.append(str(error))
     if faults:
         message = "; ".join(fault.removeprefix(f"{name}: ") for fault in faults)
         raise ValueError(f"{name}: state_dict does not fit, nothing was loaded: {message}")
     # Arrays that are not there yet are made before any is written.
-    for parameter, _, arrays in staged:
-        optimizer._arrays_of(parameter, len(arrays))
-    for parameter, steps, arrays in staged:
+    for parameter, _, arrays, group in staged:
+        optimizer._arrays_of(parameter, arrays, group)
+    for parameter, steps, arrays, group in staged:
         optimizer._steps[parameter] = steps
-        for i, own_array in enumerate(optimizer._arrays.get(parameter, ())):
-            own_array[...] = arrays[i] if arrays else 0
+        for key, own_array in optimizer._arrays.get(parameter, {}).items():
+            own_array[...] = arrays.get(key, optimizer._initial(group))
     for group, theirs in zip(own, numbers, strict=True):
         group.update(theirs)
 
@@ -75,20 +75,25 @@ def load_state_dict(optimizer: "Optimizer", given: Mapping[str, Any]) -> None:
 def _numbers(optimizer: "Optimizer", group: "Group", given: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of a given group that the optimiser knows, checked."""
     name = type(optimizer).__name__
-    for switch in _MUST_BE_OFF:
-        if given.get(switch):
-            raise ValueError(f"{name}: state_dict has {switch}={given[switch]!r}, expected False")
-    numbers = {key: given[key] for key in optimizer.defaults if key in given}
+    for key, what in given.items():
+        # PyTorch's switches that change what is computed, where there is nothing for them here.
+        if key in ("amsgrad", "maximize") and what and key not in optimizer.defaults:
+            raise ValueError(f"{name}: state_dict has {key}={what!r}, expected False")
+    numbers = {key: given[key] for key in (*optimizer.defaults, _KEPT) if key in given}
     optimizer._check({**group, **numbers})
     return numbers
 
 
 def _entry(
-    optimizer: "Optimizer", parameter: Parameter, number: Any, entry: Mapping[str, Any]
-) -> tuple[int, list[Array]]:
+    optimizer: "Optimizer",
+    parameter: Parameter,
+    needed: tuple[str, ...],
+    number: Any,
+    entry: Mapping[str, Any],
+) -> tuple[int, dict[str, Array]]:
     """The steps done and the state arrays (none yet: no arrays) of one parameter."""
     name = type(optimizer).__name__
-    arrays: list[Array] = []
+    arrays: dict[str, Array] = {}
     for key in optimizer._state_names:
         if entry.get(key) is None:
             continue
@@ -97,11 +102,11 @@ def _entry(
             raise ValueError(
                 f"state[{number!r}]['{key}'] has shape {array.shape}, expected {parameter.shape}"
             )
-        arrays.append(array)
+        arrays[key] = array
     if not arrays:
-        return 0, []
-    if len(arrays) < len(optimizer._state_names):
-        raise ValueError(f"state[{number!r}] lacks one of {', '.join(optimizer._state_names)}")
+        return 0, {}
+    if not set(needed) <= set(arrays):
+        raise ValueError(f"state[{number!r}] lacks one of {', '.join(needed)}")
     # PyTorch's SGD counts no steps: that there is a buffer says that there was one.
     steps = float(entry.get("step", 1))
     if not (steps >= 0 and steps.is_integer()):

@@ -32,6 +32,20 @@ from ._activations import (
     tanh,
     tanh_backward,
 )
+from ._arithmetic import (
+    add,
+    add_backward,
+    concatenate,
+    concatenate_backward,
+    multiply,
+    multiply_backward,
+    reshape,
+    reshape_backward,
+    scale,
+    scale_backward,
+    subtract,
+    subtract_backward,
+)
 from ._avg_pool2d import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -42,12 +56,17 @@ from ._conv2d import conv2d, conv2d_backward
 from ._linear import linear, linear_backward, linear_backward_per_sample
 from ._losses import cross_entropy, cross_entropy_backward, mse, mse_backward
 from ._max_pool2d import max_pool2d, max_pool2d_backward, pool_output_size
-from ._optimizers import adam_step, sgd_step
+from ._optimizers import adagrad_step, adam_step, lion_step, rmsprop_step, sgd_step
 
 __all__ = [
+    "adagrad_step",
     "adam_step",
+    "add",
+    "add_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "concatenate",
+    "concatenate_backward",
     "conv2d",
     "conv2d_backward",
     "cross_entropy",
@@ -67,15 +86,23 @@ __all__ = [
     "linear",
     "linear_backward",
     "linear_backward_per_sample",
+    "lion_step",
     "log",
     "log_backward",
     "max_pool2d",
     "max_pool2d_backward",
     "mse",
     "mse_backward",
+    "multiply",
+    "multiply_backward",
     "pool_output_size",
     "relu",
     "relu_backward",
+    "reshape",
+    "reshape_backward",
+    "rmsprop_step",
+    "scale",
+    "scale_backward",
     "sgd_step",
     "sigmoid",
     "sigmoid_backward",
@@ -83,6 +110,8 @@ __all__ = [
     "silu_backward",
     "softplus",
     "softplus_backward",
+    "subtract",
+    "subtract_backward",
     "tanh",
     "tanh_backward",
 ]
