@@ -181,8 +181,8 @@ def _average_forward(case: Case, arrays: Arrays) -> Runner:
 
 def _average_backward(case: Case, arrays: Arrays) -> Runner:
     layer, grad = nn.AvgPool2d(**case.options), arrays["grad"]
-    shape = arrays["x"].shape
-    return _runner(lambda: layer._backward(shape, grad), "dx")
+    _, saved = layer._forward(arrays["x"])
+    return _runner(lambda: layer._backward(saved, grad), "dx")
 
 
 def _conv_forward(case: Case, arrays: Arrays) -> Runner:

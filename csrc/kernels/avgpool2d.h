@@ -16,6 +16,7 @@ typedef struct nn_avgpool2d_args {
 
     int64_t n, c, h, w, out_h, out_w;
     int64_t kernel[2], stride[2], padding[2]; /* height, width */
+    bool adaptive; /* out_h x out_w windows share the input evenly, and their own cells divide them */
     bool count_include_pad;
     int64_t divisor; /* of all windows; 0: each by its number of cells */
 } nn_avgpool2d_args;
@@ -27,6 +28,11 @@ typedef struct nn_extent {
 } nn_extent;
 
 static inline nn_extent nn_extent_of(const nn_avgpool2d_args *a, int axis, int64_t window, int64_t size) {
+    if (a->adaptive) {
+        const int64_t windows = axis ? a->out_w : a->out_h;
+        const int64_t begin = window * size / windows, stop = ((window + 1) * size + windows - 1) / windows;
+        return (nn_extent){begin, stop, stop - begin};
+    }
     const int64_t start = window * a->stride[axis] - a->padding[axis], end = start + a->kernel[axis];
     const int64_t padded = size + a->padding[axis];
     nn_extent e = {start < 0 ? 0 : start, end < size ? end : size, 0};

@@ -78,11 +78,11 @@ typedef struct range {
 } range;
 
 /* Windows that hold an element, from those that hold the one before it. */
-static inline range holders(const nn_avgpool2d_args *a, int axis, int64_t at, int64_t windows, range before) {
+static inline range holders(const nn_avgpool2d_args *a, int axis, int64_t at, int64_t size, int64_t windows,
+                            range before) {
     range r = before;
-    const int64_t padded = at + a->padding[axis];
-    while (r.end < windows && r.end * a->stride[axis] <= padded) r.end++;
-    while (r.first < r.end && r.first * a->stride[axis] + a->kernel[axis] <= padded) r.first++;
+    while (r.end < windows && nn_extent_of(a, axis, r.end, size).first <= at) r.end++;
+    while (r.first < r.end && nn_extent_of(a, axis, r.first, size).end <= at) r.first++;
     return r;
 }
 
@@ -90,7 +90,7 @@ static bool counts_alike(const nn_avgpool2d_args *a, int axis, range r, int64_t 
     if (r.first == r.end) return true;
     const int64_t start = r.first * a->stride[axis] - a->padding[axis];
     const int64_t end = (r.end - 1) * a->stride[axis] - a->padding[axis] + a->kernel[axis];
-    if (start >= 0 && end <= size) return true; /* all whole */
+    if (!a->adaptive && start >= 0 && end <= size) return true; /* all whole */
     const int64_t counted = nn_extent_of(a, axis, r.first, size).counted;
     for (int64_t i = r.first + 1; i < r.end; i++)
         if (nn_extent_of(a, axis, i, size).counted != counted) return false;
@@ -145,13 +145,13 @@ NN_DEFINE_KERNEL(avgpool2d_backward_gather) {
     int64_t scaled_by = 0; /* s.scale is 1 / scaled_by */
     for (int64_t r = begin; r < end; r++) {
         const int64_t image = r / a->h, h = r % a->h;
-        const range down = holders(a, 0, h, a->out_h, (range){0, 0});
+        const range down = holders(a, 0, h, a->h, a->out_h, (range){0, 0});
         const bool rows_alike = a->divisor || counts_alike(a, 0, down, a->h);
         s.rows = down.end - down.first;
         REAL *dx = (REAL *)a->dx + r * a->w * c;
         range across = {0, 0};
         for (int64_t w = 0; w < a->w; w++, dx += c) {
-            across = holders(a, 1, w, a->out_w, across);
+            across = holders(a, 1, w, a->w, a->out_w, across);
             s.cols = across.end - across.first;
             s.dy = (const REAL *)a->dy + ((image * a->out_h + down.first) * a->out_w + across.first) * c;
             if (s.rows == 0 || s.cols == 0) {

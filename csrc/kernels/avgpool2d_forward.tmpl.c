@@ -68,9 +68,9 @@ NN_DEFINE_KERNEL(avgpool2d_forward) {
     const REAL *y_end = (REAL *)a->y + end * a->out_w * c;
     patch p = {.x_end = images + a->n * a->h * row, .row = row, .col = c};
 
-    /* Windows first to inside_end of a row lie inside the input's columns. */
+    /* Windows first to inside_end of a row lie inside the input's columns. Adaptive ones are cases each of its own. */
     const int64_t first = nn_min((a->padding[1] + stride - 1) / stride, a->out_w);
-    const int64_t room = a->w - a->kernel[1] + a->padding[1]; /* where the last of them starts */
+    const int64_t room = a->adaptive ? -1 : a->w - a->kernel[1] + a->padding[1]; /* where the last of them starts */
     const int64_t inside_end = room < 0 ? first : nn_max(first, nn_min(room / stride + 1, a->out_w));
 
     int64_t image = begin / a->out_h, i = begin % a->out_h;

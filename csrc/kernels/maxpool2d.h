@@ -17,7 +17,8 @@ typedef struct nn_maxpool2d_args {
 
     int64_t n, c, h, w, out_h, out_w;
     int64_t kernel[2], stride[2], padding[2], dilation[2]; /* height, width */
-    int index_bytes;                                       /* 1, 2 or 4 */
+    bool adaptive;   /* out_h x out_w windows share the input evenly; none is above kernel */
+    int index_bytes; /* 1, 2 or 4 */
 } nn_maxpool2d_args;
 
 /* Bands of stride[0] rows each that the input with its upper padding is cut into. */
@@ -46,12 +47,30 @@ static inline nn_taps nn_taps_inside(int64_t start, int64_t kernel, int64_t dila
     return (nn_taps){first, last - first + 1};
 }
 
+/* Where window i of `count` begins that share `size` cells evenly, and with i + 1 where it ends, rounded up. */
+static inline int64_t nn_share_begin(int64_t i, int64_t size, int64_t count) { return i * size / count; }
+static inline int64_t nn_share_end(int64_t i, int64_t size, int64_t count) {
+    return ((i + 1) * size + count - 1) / count;
+}
+
+/* Where window i begins along an axis, and its part inside the input. */
+static inline int64_t nn_window_start(const nn_maxpool2d_args *a, int axis, int64_t i) {
+    if (a->adaptive) return axis ? nn_share_begin(i, a->w, a->out_w) : nn_share_begin(i, a->h, a->out_h);
+    return i * a->stride[axis] - a->padding[axis];
+}
+static inline nn_taps nn_window_taps(const nn_maxpool2d_args *a, int axis, int64_t i, int64_t start) {
+    const int64_t size = axis ? a->w : a->h;
+    if (a->adaptive) return (nn_taps){0, nn_share_end(i, size, axis ? a->out_w : a->out_h) - start};
+    return nn_taps_inside(start, a->kernel[axis], a->dilation[axis], size);
+}
+
 /* Windows `first` to `end` of a row: only they lie inside the input's columns. */
 typedef struct nn_range {
     int64_t first, end;
 } nn_range;
 
 static inline nn_range nn_windows_inside(const nn_maxpool2d_args *a) {
+    if (a->adaptive) return (nn_range){0, 0}; /* each is a case of its own */
     const int64_t stride = a->stride[1], padding = a->padding[1];
     const int64_t room = a->w - 1 - a->dilation[1] * (a->kernel[1] - 1) + padding; /* where the last one starts */
     int64_t first = (padding + stride - 1) / stride, end = room < 0 ? 0 : room / stride + 1;

@@ -332,9 +332,9 @@ NN_DEFINE_KERNEL(maxpool2d_backward_scatter) {
         write_zeros(dx, a->h * s.row);
         int64_t at = image * a->out_h * s.above;
         for (int64_t i = 0; i < a->out_h; i++) {
-            const int64_t top = i * a->stride[0] - a->padding[0];
+            const int64_t top = nn_window_start(a, 0, i);
             for (int64_t j = 0; j < a->out_w; j++, at += s.c) {
-                const int64_t left = j * a->stride[1] - a->padding[1];
+                const int64_t left = nn_window_start(a, 1, j);
                 const bool inside = top >= 0 && left >= 0 && top + high < a->h && left + wide < a->w;
                 if (s.bytes > 1 || !inside) {
                     scatter_checked(dx, a, at, top, left);

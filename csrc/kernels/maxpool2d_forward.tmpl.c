@@ -183,8 +183,8 @@ NN_DEFINE_KERNEL(maxpool2d_forward) {
     int64_t image = begin / a->out_h, i = begin % a->out_h;
     int64_t asked = 0, wild = -1; /* rows of x, of all images: asked up to here, the last one not finite */
     for (int64_t r = begin; r < end; r++) {
-        const int64_t start = i * a->stride[0] - a->padding[0];
-        const nn_taps down = nn_taps_inside(start, a->kernel[0], a->dilation[0], a->h);
+        const int64_t start = nn_window_start(a, 0, i);
+        const nn_taps down = nn_window_taps(a, 0, i, start);
         const int64_t top = image * a->h + start + down.first * a->dilation[0];
         const int64_t bottom = top + (down.count - 1) * a->dilation[0] + 1;
         for (asked = nn_max(asked, top); ask && asked < bottom; asked++)
@@ -193,10 +193,9 @@ NN_DEFINE_KERNEL(maxpool2d_forward) {
         p.rows = down.count;
         to.at = r * a->out_w * c;
         for (int64_t j = 0; j < a->out_w;) {
-            const int64_t at = j * stride - a->padding[1];
+            const int64_t at = nn_window_start(a, 1, j);
             const bool whole = j >= inside.first && j < inside.end;
-            const nn_taps across = whole ? (nn_taps){0, a->kernel[1]}
-                                         : nn_taps_inside(at, a->kernel[1], a->dilation[1], a->w);
+            const nn_taps across = whole ? (nn_taps){0, a->kernel[1]} : nn_window_taps(a, 1, j, at);
             const int64_t windows = whole ? inside.end - j : 1;
             p.x = images + top * row + (at + across.first * a->dilation[1]) * c;
             p.cols = across.count;

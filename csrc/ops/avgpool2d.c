@@ -17,7 +17,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     if (op->x[1] < 1) return nn_fail(error, NN_VALUE_ERROR, "channels", -1, op->x[1], "at least", 1);
     if (op->divisor < 0) return nn_fail(error, NN_VALUE_ERROR, "divisor_override", -1, op->divisor, "at least", 0);
     nn_window window = op->window;
-    window.dilation[0] = window.dilation[1] = 1;
+    window.dilation[0] = window.dilation[1] = 1; /* it has none */
     op->y[0] = op->x[0], op->y[1] = op->x[1];
     for (int axis = 0; axis < 2; axis++) {
         const nn_status status = nn_window_output(&window, axis, op->x[2 + axis], true, &op->y[2 + axis], error);
@@ -27,6 +27,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->y_count = nn_size_product(op->y, 4);
     if (op->x_count < 0 || op->y_count < 0)
         return nn_fail(error, NN_MEMORY_ERROR, "x", -1, op->x[0], "small enough to count in", INT64_MAX);
+    window = nn_pool_window(op);
     const int64_t flops = nn_size_mul(op->y_count, window.kernel[0] * window.kernel[1]); /* kernels: at most 2^60 */
     op->flops = flops < 0 ? INT64_MAX : flops;
     return NN_OK;
@@ -36,10 +37,12 @@ static nn_avgpool2d_args args_of(const nn_op *op) {
     nn_avgpool2d_args args = {.n = op->x[0], .c = op->x[1], .h = op->x[2], .w = op->x[3],
                               .out_h = op->y[2], .out_w = op->y[3],
                               .count_include_pad = op->count_include_pad, .divisor = op->divisor};
+    const nn_window window = nn_pool_window(op);
+    args.adaptive = window.adaptive;
     for (int axis = 0; axis < 2; axis++) {
-        args.kernel[axis] = op->window.kernel[axis];
-        args.stride[axis] = op->window.stride[axis];
-        args.padding[axis] = op->window.padding[axis];
+        args.kernel[axis] = window.kernel[axis];
+        args.stride[axis] = window.stride[axis];
+        args.padding[axis] = window.padding[axis];
     }
     return args;
 }

@@ -60,18 +60,18 @@ static int64_t backward_bytes(const nn_op *op) {
     return most;
 }
 
-static nn_status plan(nn_op *op, nn_error *error) {
-    const int64_t n = op->x[0], in = op->x[1], out = op->channels, groups = op->groups;
+nn_status nn_conv2d_check_channels(const nn_op *op, nn_error *error) {
+    const int64_t in = op->x[1], out = op->channels, groups = op->groups;
     if (in < 1) return nn_fail(error, NN_VALUE_ERROR, "in_channels", -1, in, "at least", 1);
     if (out < 1) return nn_fail(error, NN_VALUE_ERROR, "out_channels", -1, out, "at least", 1);
     if (groups < 1) return nn_fail(error, NN_VALUE_ERROR, "groups", -1, groups, "at least", 1);
     if (in % groups) return nn_fail(error, NN_VALUE_ERROR, "in_channels", -1, in, "a multiple of groups =", groups);
     if (out % groups) return nn_fail(error, NN_VALUE_ERROR, "out_channels", -1, out, "a multiple of groups =", groups);
-    op->y[0] = n, op->y[1] = out;
-    for (int axis = 0; axis < 2; axis++) {
-        nn_status status = nn_window_output(&op->window, axis, op->x[2 + axis], false, &op->y[2 + axis], error);
-        if (status != NN_OK) return status;
-    }
+    return NN_OK;
+}
+
+nn_status nn_conv2d_plan_sizes(nn_op *op, nn_error *error) {
+    const int64_t n = op->x[0], in = op->x[1], out = op->channels, groups = op->groups;
     op->x_count = nn_size_product(op->x, 4);
     op->y_count = nn_size_product(op->y, 4);
 
@@ -90,6 +90,14 @@ static nn_status plan(nn_op *op, nn_error *error) {
         return nn_fail(error, NN_MEMORY_ERROR, "x", -1, n, "small enough to count in", INT64_MAX);
     op->needs = NN_NEEDS_X;
     return NN_OK;
+}
+
+static nn_status plan(nn_op *op, nn_error *error) {
+    nn_status status = nn_conv2d_check_channels(op, error);
+    op->y[0] = op->x[0], op->y[1] = op->channels;
+    for (int axis = 0; status == NN_OK && axis < 2; axis++)
+        status = nn_window_output(&op->window, axis, op->x[2 + axis], false, &op->y[2 + axis], error);
+    return status == NN_OK ? nn_conv2d_plan_sizes(op, error) : status;
 }
 
 /* Elements i of y along an axis; tap t of the kernel is over x[i * stride - padding + t * dilation]. */
@@ -186,8 +194,8 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
     return NN_OK;
 }
 
-static void backward_data(const nn_op *op, const nn_io *io) {
-    nn_conv2d_args args = {.dest = io->dx, .source = io->dy, .weight = io->weight, .packed = io->work,
+void nn_conv2d_backward_data(const nn_op *op, const nn_io *io, const void *bias) {
+    nn_conv2d_args args = {.dest = io->dx, .source = io->dy, .weight = io->weight, .bias = bias, .packed = io->work,
                            .n = op->x[0]};
     set_weight(&args, op, false);
     if (nn_conv2d_is_winograd(op, NN_CONV2D_DATA)) {
@@ -232,7 +240,7 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     (void)error;
     if (op->x[0] == 0) return NN_OK;
     if (io->dweight || io->dbias) backward_weight(op, io);
-    if (io->dx) backward_data(op, io);
+    if (io->dx) nn_conv2d_backward_data(op, io, NULL);
     return NN_OK;
 }
 

@@ -1,5 +1,5 @@
 /*
- * conv2d.h: what the files of the operation Conv2d share.
+ * conv2d.h: what the files of the operations Conv2d and ConvTranspose2d share.
  */
 #ifndef NN_OPS_CONV2D_H
 #define NN_OPS_CONV2D_H
@@ -21,6 +21,12 @@ static inline int64_t nn_conv2d_weight_pieces(const nn_op *op, int64_t piece_byt
     if (pieces > op->x[0]) pieces = op->x[0];
     return pieces < 1 ? 1 : pieces;
 }
+
+/* The two halves of planning, before and after y is known: channels and groups; counts, workspace, needs. */
+nn_status nn_conv2d_check_channels(const nn_op *op, nn_error *error);
+nn_status nn_conv2d_plan_sizes(nn_op *op, nn_error *error);
+/* dx from dy, each of its elements beginning from its channel's `bias`, unless that is NULL. */
+void nn_conv2d_backward_data(const nn_op *op, const nn_io *io, const void *bias);
 
 /* What is computed: y, dx, dweight with dbias. */
 typedef enum nn_conv2d_pass { NN_CONV2D_FORWARD, NN_CONV2D_DATA, NN_CONV2D_WEIGHT } nn_conv2d_pass;

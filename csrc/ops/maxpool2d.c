@@ -22,7 +22,8 @@ static nn_status plan(nn_op *op, nn_error *error) {
         const nn_status status = nn_window_output(&op->window, axis, op->x[2 + axis], true, &op->y[2 + axis], error);
         if (status != NN_OK) return status;
     }
-    const int64_t area = op->window.kernel[0] * op->window.kernel[1]; /* at most 2^60 */
+    const nn_window window = nn_pool_window(op);
+    const int64_t area = window.kernel[0] * window.kernel[1]; /* at most 2^60 */
     const int64_t index_bytes = nn_maxpool2d_index_bytes(area);
     if (index_bytes == 0)
         return nn_fail(error, NN_VALUE_ERROR, "elements of kernel_size", -1, area, "at most", INT32_MAX);
@@ -40,11 +41,13 @@ static nn_status plan(nn_op *op, nn_error *error) {
 static nn_maxpool2d_args args_of(const nn_op *op) {
     nn_maxpool2d_args args = {.n = op->x[0], .c = op->x[1], .h = op->x[2], .w = op->x[3],
                               .out_h = op->y[2], .out_w = op->y[3]};
+    const nn_window window = nn_pool_window(op);
+    args.adaptive = window.adaptive;
     for (int axis = 0; axis < 2; axis++) {
-        args.kernel[axis] = op->window.kernel[axis];
-        args.stride[axis] = op->window.stride[axis];
-        args.padding[axis] = op->window.padding[axis];
-        args.dilation[axis] = args.kernel[axis] > 1 ? op->window.dilation[axis] : 1; /* else it means nothing */
+        args.kernel[axis] = window.kernel[axis];
+        args.stride[axis] = window.stride[axis];
+        args.padding[axis] = window.padding[axis];
+        args.dilation[axis] = args.kernel[axis] > 1 ? window.dilation[axis] : 1; /* else it means nothing */
     }
     args.index_bytes = nn_maxpool2d_index_bytes(args.kernel[0] * args.kernel[1]);
     return args;
@@ -74,6 +77,7 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
 
 /* Which form of backward, by the window alone: see maxpool2d_backward.tmpl.c. */
 static nn_kernel_id backward_kernel(const nn_maxpool2d_args *a) {
+    if (a->adaptive) return NN_KERNEL_maxpool2d_backward_scatter;
     bool dense = true, disjoint = true;
     int64_t holders = 1; /* windows that an element lies in, at most */
     for (int axis = 0; axis < 2; axis++) {

@@ -83,28 +83,45 @@ int64_t nn_size_product(const int64_t *sizes, int rank) {
 
 int64_t nn_dtype_bytes(nn_dtype dtype) { return dtype == NN_FLOAT32 ? 4 : 8; }
 
+nn_status nn_window_check(const nn_window *window, int axis, int64_t size, nn_error *error) {
+    /* Sizes beyond this are nonsense on any machine; below it no sum or product of geometry can overflow. */
+    const int64_t limit = INT64_C(1) << 30;
+    const struct {
+        const char *name;
+        int64_t value, least;
+    } given[] = {
+        {"kernel_size", window->kernel[axis], 1},  {"stride", window->stride[axis], 1},
+        {"padding", window->padding[axis], 0},     {"dilation", window->dilation[axis], 1},
+        {"output_padding", window->extra[axis], 0}, {axis ? "width" : "height", size, 1},
+    };
+    for (int i = 0; i < 6; i++) {
+        const int index = i < 5 ? axis : -1;
+        if (given[i].value < given[i].least)
+            return nn_fail(error, NN_VALUE_ERROR, given[i].name, index, given[i].value, "at least", given[i].least);
+        if (given[i].value > limit)
+            return nn_fail(error, NN_VALUE_ERROR, given[i].name, index, given[i].value, "at most", limit);
+    }
+    return NN_OK;
+}
+
 nn_status nn_window_output(const nn_window *window, int axis, int64_t size, bool pooling, int64_t *out,
                            nn_error *error) {
+    if (pooling && window->adaptive) {
+        const nn_window windows = {.kernel = {window->kernel[0], window->kernel[1]}, .stride = {1, 1}, .dilation = {1, 1}};
+        const nn_status status = nn_window_check(&windows, axis, size, error);
+        if (status != NN_OK && error && error->index >= 0) error->arg = "output_size";
+        *out = window->kernel[axis];
+        return status;
+    }
+    const nn_status status = nn_window_check(window, axis, size, error);
+    if (status != NN_OK) return status;
     const int64_t kernel = window->kernel[axis], stride = window->stride[axis];
     const int64_t padding = window->padding[axis], dilation = window->dilation[axis];
-    /* Sizes beyond this are nonsense on any machine; below it no sum or product here can overflow. */
-    const int64_t limit = INT64_C(1) << 30;
-
-    if (kernel < 1) return nn_fail(error, NN_VALUE_ERROR, "kernel_size", axis, kernel, "at least", 1);
-    if (stride < 1) return nn_fail(error, NN_VALUE_ERROR, "stride", axis, stride, "at least", 1);
-    if (padding < 0) return nn_fail(error, NN_VALUE_ERROR, "padding", axis, padding, "at least", 0);
-    if (dilation < 1) return nn_fail(error, NN_VALUE_ERROR, "dilation", axis, dilation, "at least", 1);
-    if (kernel > limit) return nn_fail(error, NN_VALUE_ERROR, "kernel_size", axis, kernel, "at most", limit);
-    if (stride > limit) return nn_fail(error, NN_VALUE_ERROR, "stride", axis, stride, "at most", limit);
-    if (padding > limit) return nn_fail(error, NN_VALUE_ERROR, "padding", axis, padding, "at most", limit);
-    if (dilation > limit) return nn_fail(error, NN_VALUE_ERROR, "dilation", axis, dilation, "at most", limit);
-    if (size < 1) return nn_fail(error, NN_VALUE_ERROR, axis ? "width" : "height", -1, size, "at least", 1);
-    if (size > limit) return nn_fail(error, NN_VALUE_ERROR, axis ? "width" : "height", -1, size, "at most", limit);
 
     const int64_t reach = dilation * (kernel - 1) + 1; /* at most 2^60 */
     if (pooling && padding > reach / 2)
         return nn_fail(error, NN_VALUE_ERROR, "padding", axis, padding, "at most", reach / 2);
-    const int64_t padded = size + 2 * padding;
+    const int64_t padded = size + 2 * padding + (pooling ? 0 : window->extra[axis]);
     /* Rounded up in ceil_mode; the added window must still start inside the input or the left padding. */
     const bool up = pooling && window->ceil_mode;
     const int64_t span = padded - reach + (up ? stride - 1 : 0);
@@ -124,4 +141,19 @@ nn_status nn_window_output(const nn_window *window, int axis, int64_t size, bool
         if (start + (-start + dilation - 1) / dilation * dilation >= size)
             return nn_fail(error, NN_VALUE_ERROR, "dilation", axis, dilation, "at most", size);
     return NN_OK;
+}
+
+nn_window nn_pool_window(const nn_op *op) {
+    nn_window w = op->window;
+    if (!w.adaptive) return w;
+    w = (nn_window){.stride = {1, 1}, .dilation = {1, 1}};
+    for (int axis = 0; axis < 2; axis++) {
+        if (op->x[2 + axis] % op->y[2 + axis]) w.adaptive = true;
+        w.kernel[axis] = op->x[2 + axis] / op->y[2 + axis];
+    }
+    for (int axis = 0; axis < 2; axis++) {
+        if (op->x[2 + axis] % op->y[2 + axis]) w.kernel[axis] += 2; /* begun and ended within a cell */
+        if (!w.adaptive) w.stride[axis] = w.kernel[axis];
+    }
+    return w;
 }

@@ -92,7 +92,7 @@ nn_status nn_step_take_target(nn_step *step, const void **target, int64_t *node,
         memcpy(labels, *target, (size_t)loss->target_count * sizeof *labels);
     *target = labels;
     *node = step->count - 1;
-    return nn_labels_check(labels, loss->target_count, loss->x[1], error);
+    return nn_labels_check(loss, labels, error);
 }
 
 static void clear_gradients(const nn_step *step, bool all) {

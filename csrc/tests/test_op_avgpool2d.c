@@ -44,11 +44,17 @@ static int64_t element(const nn_op *op, int64_t n, int64_t c, const int64_t at[2
     *counts = true;
     for (int axis = 0; axis < 2; axis++) {
         const int64_t size = op->x[2 + axis], padding = op->window.padding[axis];
+        if (op->window.adaptive) { /* from floor(i in / out) to ceil((i + 1) in / out) */
+            const int64_t count = op->y[2 + axis];
+            where[axis] = at[axis] * size / count + tap[axis];
+            if (where[axis] * count >= (at[axis] + 1) * size) inside = false;
+            continue;
+        }
         where[axis] = at[axis] * op->window.stride[axis] - padding + tap[axis];
         if (where[axis] < 0 || where[axis] >= size) inside = false;
         if (where[axis] < -padding || where[axis] >= size + padding) *counts = false;
     }
-    if (!op->count_include_pad) *counts = inside;
+    if (!op->count_include_pad || op->window.adaptive) *counts = inside;
     return inside ? ((n * op->x[2] + where[0]) * op->x[3] + where[1]) * op->x[1] + c : -1;
 }
 
@@ -62,6 +68,7 @@ static bool near(double a, double b, double scale, nn_dtype dtype) {
 static bool forward_agrees(const nn_op *op, const void *x, const void *y, const void *dy, double *dx) {
     bool agrees = true;
     int64_t o = 0, tap[2];
+    const nn_window w = nn_pool_window(op);
     for (int64_t n = 0; n < op->y[0]; n++)
         for (int64_t i = 0; i < op->y[2]; i++)
             for (int64_t j = 0; j < op->y[3]; j++)
@@ -71,8 +78,8 @@ static bool forward_agrees(const nn_op *op, const void *x, const void *y, const 
                     int64_t count = 0;
                     bool counts;
                     for (int pass = 0; pass < 2; pass++) /* the sum and its divisor, then the gradient */
-                        for (tap[0] = 0; tap[0] < op->window.kernel[0]; tap[0]++)
-                            for (tap[1] = 0; tap[1] < op->window.kernel[1]; tap[1]++) {
+                        for (tap[0] = 0; tap[0] < w.kernel[0]; tap[0]++)
+                            for (tap[1] = 0; tap[1] < w.kernel[1]; tap[1]++) {
                                 const int64_t e = element(op, n, c, at, tap, &counts);
                                 if (pass == 0) {
                                     count += counts;
@@ -90,10 +97,10 @@ static bool forward_agrees(const nn_op *op, const void *x, const void *y, const 
 static void describe(const nn_op *op, bool wild) {
     const nn_window *w = &op->window;
     fprintf(stderr, "    %s, dtype %d, x (%d, %d, %d, %d), kernel %dx%d, stride %dx%d, padding %dx%d, ceil %d, "
-            "include_pad %d, divisor %d, wild %d\n", nn_isa_name(nn_isa_active()), op->dtype, (int)op->x[0],
+            "include_pad %d, divisor %d, adaptive %d, wild %d\n", nn_isa_name(nn_isa_active()), op->dtype, (int)op->x[0],
             (int)op->x[1], (int)op->x[2], (int)op->x[3], (int)w->kernel[0], (int)w->kernel[1], (int)w->stride[0],
             (int)w->stride[1], (int)w->padding[0], (int)w->padding[1], w->ceil_mode, op->count_include_pad,
-            (int)op->divisor, wild);
+            (int)op->divisor, w->adaptive, wild);
 }
 
 static void check_pool(nn_op op, bool wild) {
@@ -112,7 +119,8 @@ static void check_pool(nn_op op, bool wild) {
     CHECK_EQUAL(nn_op_backward(&op, &(nn_io){.dx = dx, .dy = dy}, NULL), NN_OK);
     bool shared = true;
     /* All terms are positive: rounding adds up to one unit for each window and one for each division. */
-    const double terms = 2 + (double)op.window.kernel[0] * (double)op.window.kernel[1];
+    const nn_window w = nn_pool_window(&op);
+    const double terms = 2 + (double)(w.kernel[0] + op.y[2] / op.x[2]) * (double)(w.kernel[1] + op.y[3] / op.x[3]);
     for (int64_t i = 0; i < op.x_count; i++)
         shared = shared && near(get(dx, op.dtype, i), expected[i], terms * expected[i], op.dtype);
     good = CHECK(shared) && good;
@@ -154,6 +162,15 @@ static void check_windows(nn_dtype dtype) {
             check_pool(pool(dtype, 2, c, 7, 5, (nn_window){{7, 5}, {7, 5}, {0, 0}, {1, 1}, false}, form), form == 1);
     }
     check_pool(pool(dtype, 0, 3, 4, 4, windows[0], 0), false);
+    static const int64_t shared[][2] = {{1, 1}, {2, 2}, {3, 5}, {4, 3}, {7, 7}, {9, 2}};
+    for (size_t o = 0; o < sizeof shared / sizeof shared[0]; o++)
+        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
+            for (size_t c = 0; c < sizeof channels / sizeof channels[0]; c += 2) {
+                const nn_window window = {.kernel = {shared[o][0], shared[o][1]}, .adaptive = true};
+                check_pool(pool(dtype, 2, channels[c], sizes[s][0], sizes[s][1], window, (int)(o + s) % 2),
+                           (o + s + c) % 4 == 0);
+            }
+    check_pool(pool(dtype, 3, 33, 40, 31, (nn_window){.kernel = {7, 9}, .adaptive = true}, 0), true);
 }
 
 /* ---- arguments --------------------------------------------------------------------------------------- */

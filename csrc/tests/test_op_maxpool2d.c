@@ -52,10 +52,16 @@ static int64_t index_at(const void *index, int64_t bytes, int64_t i) {
 
 /* Element of x under a tap, or -1 in the padding. */
 static int64_t element(const nn_op *op, int64_t n, int64_t c, const int64_t at[2], int64_t tap) {
-    const nn_window *w = &op->window;
+    const nn_window whole = nn_pool_window(op), *w = &whole;
     const int64_t taps[2] = {tap / w->kernel[1], tap % w->kernel[1]};
     int64_t where[2];
     for (int axis = 0; axis < 2; axis++) {
+        if (op->window.adaptive) { /* from floor(i in / out) to ceil((i + 1) in / out) */
+            const int64_t size = op->x[2 + axis], count = op->y[2 + axis];
+            where[axis] = at[axis] * size / count + taps[axis];
+            if (where[axis] * count >= (at[axis] + 1) * size) return -1;
+            continue;
+        }
         where[axis] = at[axis] * w->stride[axis] - w->padding[axis] + taps[axis] * w->dilation[axis];
         if (where[axis] < 0 || where[axis] >= op->x[2 + axis]) return -1;
     }
@@ -67,7 +73,8 @@ static bool same(double a, double b) { return a == b || (isnan(a) && isnan(b)); 
 /* Compares y and index with the definition, and leaves in dx (doubles) what backward must give. */
 static void check_forward(const nn_op *op, const void *x, const void *y, const void *index, const void *dy,
                           double *dx) {
-    const int64_t area = op->window.kernel[0] * op->window.kernel[1];
+    const nn_window w = nn_pool_window(op);
+    const int64_t area = w.kernel[0] * w.kernel[1];
     const int64_t bytes = index && op->y_count ? op->saved_bytes / op->y_count : 1;
     int64_t o = 0;
     for (int64_t n = 0; n < op->y[0]; n++)
@@ -93,9 +100,10 @@ static void check_forward(const nn_op *op, const void *x, const void *y, const v
 static void describe(const nn_op *op, values kind) {
     const nn_window *w = &op->window;
     fprintf(stderr, "    %s, dtype %d, x (%d, %d, %d, %d), kernel %dx%d, stride %dx%d, padding %dx%d, dilation %dx%d, "
-            "ceil %d, values %d\n", nn_isa_name(nn_isa_active()), op->dtype, (int)op->x[0], (int)op->x[1],
+            "ceil %d, adaptive %d, values %d\n", nn_isa_name(nn_isa_active()), op->dtype, (int)op->x[0], (int)op->x[1],
             (int)op->x[2], (int)op->x[3], (int)w->kernel[0], (int)w->kernel[1], (int)w->stride[0], (int)w->stride[1],
-            (int)w->padding[0], (int)w->padding[1], (int)w->dilation[0], (int)w->dilation[1], w->ceil_mode, kind);
+            (int)w->padding[0], (int)w->padding[1], (int)w->dilation[0], (int)w->dilation[1], w->ceil_mode,
+            w->adaptive, kind);
 }
 
 static void check_pool(nn_op op, values kind) {
@@ -137,6 +145,8 @@ static nn_op pool(nn_dtype dtype, int64_t n, int64_t c, int64_t h, int64_t w, nn
     return (nn_op){.kind = NN_OP_MAXPOOL2D, .dtype = dtype, .x = {n, c, h, w}, .groups = 1, .window = window};
 }
 
+static nn_window adaptive(int64_t h, int64_t w) { return (nn_window){.kernel = {h, w}, .adaptive = true}; }
+
 static void check_windows(nn_dtype dtype) {
     static const nn_window windows[] = {
         {{2, 2}, {2, 2}, {0, 0}, {1, 1}, false}, {{2, 2}, {2, 2}, {1, 1}, {1, 1}, true},
@@ -166,6 +176,14 @@ static void check_windows(nn_dtype dtype) {
         check_pool(pool(dtype, 1, 3, 258, 257, (nn_window){{257, 257}, {1, 1}, {0, 0}, {1, 1}, false}), (values)kind);
     }
     check_pool(pool(dtype, 0, 3, 4, 4, windows[0]), DISTINCT);
+    static const int64_t shared[][2] = {{1, 1}, {2, 2}, {3, 5}, {4, 3}, {7, 7}, {9, 2}};
+    for (size_t o = 0; o < sizeof shared / sizeof shared[0]; o++)
+        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
+            for (size_t c = 0; c < sizeof channels / sizeof channels[0]; c += 2)
+                check_pool(pool(dtype, 2, channels[c], sizes[s][0], sizes[s][1], adaptive(shared[o][0], shared[o][1])),
+                           (values)((o + s + c / 2) % VALUES));
+    check_pool(pool(dtype, 2, 33, 40, 31, adaptive(2, 2)), WILD); /* more than a byte counts */
+    check_pool(pool(dtype, 3, 17, 40, 31, adaptive(7, 9)), TIES);
 }
 
 /* ---- geometry ---------------------------------------------------------------------------------------- */
@@ -216,6 +234,12 @@ static void check_geometry(void) {
     nn_window w = {{1 << 30, 1 << 30}, {1, 1}, {1 << 29, 1 << 29}, {1, 1}, false};
     nn_op op = pool(NN_FLOAT32, 1, 1, 1 << 30, 1 << 30, w);
     CHECK_EQUAL(nn_op_plan(&op, NULL), NN_VALUE_ERROR); /* more elements in the window than an index counts */
+    for (size_t i = 0; i < sizeof huge / sizeof huge[0]; i++) {
+        op = pool(NN_FLOAT32, 1, 1, 9, 9, adaptive(3, huge[i]));
+        nn_error error = {0};
+        CHECK_EQUAL(nn_op_plan(&op, &error), NN_VALUE_ERROR);
+        CHECK(error.arg && strcmp(error.arg, "output_size") == 0 && error.index == 1 && error.got == huge[i]);
+    }
     op = pool(NN_FLOAT32, 1, 0, 4, 4, (nn_window){{2, 2}, {2, 2}, {0, 0}, {1, 1}, false});
     CHECK_EQUAL(nn_op_plan(&op, NULL), NN_VALUE_ERROR);
     op = pool(NN_FLOAT32, INT64_C(1) << 40, 1 << 20, 1 << 20, 1 << 20, op.window);

@@ -15,6 +15,7 @@ from nncore.nn.recording import no_record, recording
 from nncore.training import Evaluation, History, Trainer
 
 if TYPE_CHECKING:
+    from nncore import inspection
     from nncore.checking import check, gradcheck
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __all__ = [
     "get_num_threads",
     "get_winograd",
     "gradcheck",
+    "inspection",
     "interop",
     "io",
     "nn",
@@ -49,4 +51,8 @@ def __getattr__(name: str) -> Any:
         from nncore import checking
 
         return getattr(checking, name)
+    if name == "inspection":
+        from importlib import import_module
+
+        return import_module("nncore.inspection")
     raise AttributeError(f"module 'nncore' has no attribute {name!r}")

@@ -52,7 +52,7 @@ def twins(torch):
         ours, theirs = [], []
         for name, *args in layers:
             keywords = args.pop() if args and isinstance(args[-1], dict) else {}
-            typed = name in ("Linear", "Conv2d")
+            typed = name in ("Linear", "Conv1d", "Conv2d", "ConvTranspose2d")
             ours.append(getattr(nn, name)(*args, **keywords, **({"dtype": dtype} if typed else {})))
             theirs.append(getattr(torch.nn, name)(*args, **keywords))
         model = nn.Sequential(*ours)

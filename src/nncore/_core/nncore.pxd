@@ -44,12 +44,18 @@ cdef extern from "nncore.h" nogil:
         NN_OP_EXP
         NN_OP_LOG
         NN_OP_AVGPOOL2D
+        NN_OP_CONV_TRANSPOSE2D
+        NN_OP_RESIZE2D
         NN_OP_ADD
         NN_OP_SUBTRACT
         NN_OP_MULTIPLY
         NN_OP_SCALE
         NN_OP_CONCATENATE
         NN_OP_RESHAPE
+
+    ctypedef enum nn_reduction:
+        NN_MEAN
+        NN_NONE
 
     int NN_NEEDS_X
     int NN_NEEDS_Y
@@ -62,6 +68,8 @@ cdef extern from "nncore.h" nogil:
         int64_t padding[2]
         int64_t dilation[2]
         cbool ceil_mode
+        int64_t extra[2]
+        cbool adaptive
 
     ctypedef struct nn_stream:
         pass
@@ -83,8 +91,12 @@ cdef extern from "nncore.h" nogil:
         double parameter[2]
         cbool count_include_pad
         int64_t divisor
+        int mode
         cbool training
         nn_stream stream
+        nn_reduction reduction
+        cbool ignores
+        int64_t ignore_index
         int64_t y[4]
         int64_t x_count
         int64_t y_count

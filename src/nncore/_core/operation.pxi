@@ -1,10 +1,13 @@
 # Any operation of the engine from its description (nncore.nn.operation.Operation), on fresh arrays or in a step.
 
+cdef dict _kinds = {(<bytes>nn_op_name(<nn_kind>kind)).decode(): kind for kind in range(NN_OP_KINDS)}
+
+
 cdef nn_kind _kind_named(str name) except *:
-    for kind in range(NN_OP_KINDS):
-        if (<bytes>nn_op_name(<nn_kind>kind)).decode() == name:
-            return <nn_kind>kind
-    raise ValueError(f"the engine has no operation {name!r}")
+    kind = _kinds.get(name)
+    if kind is None:
+        raise ValueError(f"the engine has no operation {name!r}")
+    return <nn_kind><int>kind
 
 
 cdef int _set_sizes(int64_t *sizes, tuple shape) except -1:
@@ -43,10 +46,17 @@ cdef int _describe(nn_op *op, object given, int type_number) except -1:
         op.window.stride[axis] = given.stride[axis]
         op.window.padding[axis] = given.padding[axis]
         op.window.dilation[axis] = given.dilation[axis]
+        op.window.extra[axis] = given.extra[axis]
         op.parameter[axis] = given.parameter[axis]
     op.window.ceil_mode = given.ceil_mode
     op.count_include_pad = given.count_include_pad
     op.divisor = given.divisor
+    op.window.adaptive = given.adaptive
+    op.mode = given.mode
+    op.direct = not nn_winograd_get()
+    op.reduction = <nn_reduction><int>given.reduction
+    op.ignores = given.ignore_index is not None
+    op.ignore_index = given.ignore_index if op.ignores else 0
     op.bias = given.bias is not None
     op.training = given.training
     if given.stream is not None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from nncore import nn
+from nncore.losses import EngineLoss
 from nncore.nn.module import Module, join
-from nncore.nn.operation import Layer, Pair, Shape
+from nncore.nn.operation import Layer, Shape
 from nncore.nn.operation import Operation as Node
 
 
@@ -24,100 +25,6 @@ def _linear(layer: nn.Linear, label: str, shape: Shape) -> Node:
         raise ValueError(f"{label}: x has {shape[1]} features, weight expects {layer.in_features}")
     node = Node(label, "linear", shape, (shape[0], layer.out_features), channels=layer.out_features)
     return node.hold((layer.out_features, layer.in_features), layer.weight, layer.bias)
-
-
-def _image(label: str, shape: Shape) -> None:
-    if len(shape) != 4:
-        raise ValueError(f"{label}: x has shape {shape}, expected (batch, channels, height, width)")
-
-
-def _window_size(
-    size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool
-) -> int:
-    """Number of windows along an axis; the engine checks the same geometry when it plans."""
-    span = size + 2 * padding - dilation * (kernel - 1) - 1 + (stride - 1 if ceil_mode else 0)
-    count = span // stride + 1
-    if ceil_mode and (count - 1) * stride >= size + padding:
-        count -= 1
-    return count
-
-
-def _conv2d(layer: nn.Conv2d, label: str, shape: Shape) -> Node:
-    _image(label, shape)
-    if shape[1] != layer.in_channels:
-        raise ValueError(f"{label}: x has {shape[1]} channels, weight expects {layer.in_channels}")
-    node = Node(
-        label,
-        "conv2d",
-        shape,
-        (),
-        channels=layer.out_channels,
-        groups=layer.groups,
-        kernel_size=layer.kernel_size,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-    )
-    node.y_shape = (shape[0], layer.out_channels, *_windows(node))
-    kernel = (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size)
-    return node.hold(kernel, layer.weight, layer.bias)
-
-
-def _max_pool2d(layer: nn.MaxPool2d, label: str, shape: Shape) -> Node:
-    _image(label, shape)
-    node = Node(
-        label,
-        "maxpool2d",
-        shape,
-        (),
-        kernel_size=layer.kernel_size,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        ceil_mode=layer.ceil_mode,
-    )
-    node.y_shape = (*shape[:2], *_windows(node))
-    return node
-
-
-def _avg_pool2d(layer: nn.AvgPool2d, label: str, shape: Shape) -> Node:
-    _image(label, shape)
-    node = Node(
-        label,
-        "avgpool2d",
-        shape,
-        (),
-        kernel_size=layer.kernel_size,
-        stride=layer.stride,
-        padding=layer.padding,
-        ceil_mode=layer.ceil_mode,
-        count_include_pad=layer.count_include_pad,
-        divisor=layer.divisor_override or 0,
-    )
-    node.y_shape = (*shape[:2], *_windows(node))
-    return node
-
-
-def _global_avg_pool2d(_layer: nn.GlobalAvgPool2d, label: str, shape: Shape) -> Node:
-    _image(label, shape)
-    whole = (max(shape[2], 1), max(shape[3], 1))
-    y_shape = (*shape[:2], 1, 1)
-    return Node(label, "avgpool2d", shape, y_shape, kernel_size=whole, stride=whole)
-
-
-def _windows(node: Node) -> Pair:
-    height, width = (
-        _window_size(
-            node.x_shape[2 + axis],
-            node.kernel_size[axis],
-            node.stride[axis],
-            node.padding[axis],
-            node.dilation[axis],
-            node.ceil_mode,
-        )
-        for axis in range(2)
-    )
-    return height, width
 
 
 def _flatten(layer: nn.Flatten, label: str, shape: Shape) -> Node | None:
@@ -149,10 +56,6 @@ def _gelu(layer: nn.GELU, label: str, shape: Shape) -> Node:
 # returns None where the layer changes nothing.
 _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
     nn.Linear: _linear,
-    nn.Conv2d: _conv2d,
-    nn.MaxPool2d: _max_pool2d,
-    nn.AvgPool2d: _avg_pool2d,
-    nn.GlobalAvgPool2d: _global_avg_pool2d,
     nn.Flatten: _flatten,
     nn.ReLU: _elementwise("relu"),
     nn.Sigmoid: _elementwise("sigmoid"),
@@ -164,13 +67,21 @@ _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
     nn.Softplus: _elementwise("softplus", "beta", "threshold"),
 }
 
-_LOSSES: dict[type, str] = {nn.CrossEntropyLoss: "cross_entropy", nn.MSELoss: "mse"}
+# Element by element, wherever each stands in memory.
+_ANY_ORDER = frozenset(
+    "relu sigmoid tanh leaky_relu elu gelu gelu_tanh silu softplus"
+    " hardtanh hardsigmoid hardswish selu celu mish softsign".split()
+)
 
 
 def _described(layer: Module, label: str, shape: Shape) -> Node | None:
     """The operation of a layer; None where it changes nothing."""
     if isinstance(layer, Layer):
-        node = layer._operation(shape)
+        try:
+            node = layer._operation(shape)
+        except (TypeError, ValueError) as error:
+            error.add_note(f"compile: in {label}")
+            raise
         node.label = label
         return node
     rule = _RULES.get(type(layer))
@@ -186,6 +97,48 @@ def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
             yield from leaves(child, join(name, key))
     else:
         yield name, module
+
+
+class _Chain:
+    """Operations one after the other, and the shape of what they give.
+
+    To the engine lines (N, C, L) are images of height 1, in their order of memory. They stay so
+    from layer to layer, and are turned to logical order where something else reads them.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.nodes: list[Node] = []
+        self.shape = shape  # logical
+        self._as_images = False
+
+    def add(self, layer: Module, label: str) -> None:
+        node = _described(layer, label, self.shape)
+        if node is None:
+            return
+        over_lines = len(self.shape) == 3 and len(node.x_shape) == 4
+        shape = (*node.y_shape[:2], node.y_shape[3]) if over_lines else node.y_shape
+        if self._as_images and node.kind == "flatten":
+            node.x_shape = self._images
+        elif self._as_images and node.kind in _ANY_ORDER:
+            node.x_shape = node.y_shape = self._images
+            over_lines = True
+        else:
+            self.turn(over_lines, label)
+        self.nodes.append(node)
+        self.shape, self._as_images = shape, over_lines
+
+    @property
+    def _images(self) -> Shape:
+        return (*self.shape[:2], 1, self.shape[2])
+
+    def turn(self, to_images: bool, label: str) -> None:
+        """Bring lines into the one order or the other."""
+        if to_images != self._as_images:
+            x_shape, y_shape = self.shape, self._images
+            if not to_images:
+                x_shape, y_shape = y_shape, x_shape
+            self.nodes.append(Node(label, "reshape", x_shape, y_shape))
+            self._as_images = to_images
 
 
 @dataclass
@@ -220,27 +173,21 @@ def lower(model: Module, loss_fn: Any, input_shapes: tuple[Shape, ...], capacity
     if len(input_shapes) != 1:
         name = type(model).__name__
         raise TypeError(f"compile: {name} has one input, got {len(input_shapes)} arrays")
-    nodes: list[Node] = []
-    shape: Shape = (capacity, *input_shapes[0])
+    chain = _Chain((capacity, *input_shapes[0]))
+    label = ""
     for name, layer in leaves(model):
         label = f"{type(layer).__name__} ({name})" if name else type(layer).__name__
-        node = _described(layer, label, shape)
-        if node is not None:
-            nodes.append(node)
-            shape = node.y_shape
+        chain.add(layer, label)
+    chain.turn(False, label)
+    nodes, shape = chain.nodes, chain.shape
     if not nodes:
         raise ValueError(f"compile: the model has no layer that computes: {model!r}")
     outputs = (len(nodes),)
     if loss_fn is not None:
-        kind = _LOSSES.get(type(loss_fn))
-        if kind is None:
-            known = ", ".join(sorted(loss.__name__ for loss in _LOSSES))
+        if not (isinstance(loss_fn, EngineLoss) and loss_fn._is_described()):
             raise TypeError(
-                f"compile: {type(loss_fn).__name__} has no compiled form, known are {known}"
+                f"compile: {type(loss_fn).__name__} has no compiled form: write step.forward(x) and"
+                " step.backward(grad)"
             )
-        if kind == "cross_entropy" and len(shape) != 2:
-            raise ValueError(
-                f"{type(loss_fn).__name__}: logits have shape {shape}, expected (batch, classes)"
-            )
-        nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,)))
+        nodes.append(loss_fn._compiled(shape, model.dtype or np.dtype(np.float32)))
     return Graph(nodes, 1, outputs)

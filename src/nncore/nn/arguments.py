@@ -29,17 +29,25 @@ def index(layer: str, arg: str, value: Any) -> int:
 
 def pair(layer: str, arg: str, value: Any, least: int) -> Pair:
     """`value`, an integer or two of them (height, width), as a pair of ints of at least `least`."""
+    numbers = sizes(layer, arg, value, least, 2)
+    return numbers[0], numbers[1]
+
+
+def sizes(layer: str, arg: str, value: Any, least: int, axes: int) -> tuple[int, ...]:
+    """`value`, an integer or one for each of one or two axes, as ints of at least `least`."""
     numbers: tuple[Any, ...]
     if isinstance(value, (tuple, list)):
-        if len(value) not in (1, 2):
-            raise ValueError(f"{layer}: {arg} must be one or two integers, got {value!r}")
+        if not 1 <= len(value) <= axes:
+            wanted = "one or two integers" if axes == 2 else "one integer"
+            raise ValueError(f"{layer}: {arg} must be {wanted}, got {value!r}")
         numbers = tuple(_index(part) for part in value)
     else:
         numbers = (_index(value),)
     if None in numbers:
-        raise TypeError(f"{layer}: {arg} must be an integer or two of them, got {value!r}")
+        wanted = "an integer or two of them" if axes == 2 else "an integer"
+        raise TypeError(f"{layer}: {arg} must be {wanted}, got {value!r}")
     _check_range(layer, arg, numbers, least, value)
-    return numbers[0], numbers[-1]
+    return (numbers[0], numbers[-1])[:axes]
 
 
 def number(layer: str, arg: str, value: Any) -> float:
@@ -62,9 +70,9 @@ def flag(layer: str, arg: str, value: Any) -> bool:
     raise TypeError(f"{layer}: {arg} must be True or False, got {value!r}")
 
 
-def show(value: Pair) -> int | Pair:
-    """A pair as a person would write it: one number where both are the same."""
-    return value[0] if value[0] == value[1] else value
+def show(value: tuple[Any, ...]) -> Any:
+    """Sizes as a person would write them: one where all are the same."""
+    return value[0] if value[0] == value[-1] else value
 
 
 def _index(value: Any) -> int | None:

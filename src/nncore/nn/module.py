@@ -98,13 +98,9 @@ class Module:
     def __call__(self, x: Any) -> Array:
         """The output for the batch `x`, in the model's dtype."""
         x = self._input(x)
-        keep = records_kept(self, 1 if self.training else 0)
-        if keep == 0:
+        records = self._records_to_fill()
+        if records is None:
             return self._forward_only(x)
-        records = self._records_or_new()
-        # Before the work rather than after it: the old record's arrays are free for the new one.
-        while len(records) >= keep:
-            records.popleft()
         y, saved = self._forward(x)
         records.append((saved, y.shape, y.dtype))
         return y
@@ -170,10 +166,17 @@ class Module:
         """`x` in the dtype of the parameters: the one place of conversion, at the root."""
         return engine.floating(x, self.dtype or element_type_of(x), type(self).__name__, "x")
 
-    def _records_or_new(self) -> "deque[tuple[Any, tuple[int, ...], np.dtype[Any]]]":
+    def _records_to_fill(self) -> "deque[tuple[Any, tuple[int, ...], np.dtype[Any]]] | None":
+        """The records, with room for one more; None where nothing is recorded."""
+        keep = records_kept(self, 1 if self.training else 0)
+        if keep == 0:
+            return None
         records = self.__dict__.get("_records")
         if records is None:
             records = self.__dict__["_records"] = deque()
+        # Before the work rather than after it: the old record's arrays are free for the new one.
+        while len(records) >= keep:
+            records.popleft()
         return records
 
     @property

@@ -22,6 +22,9 @@ from nncore.nn.parameter import Parameter
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 
+# What becomes of the losses of a batch, as the engine numbers it.
+REDUCTIONS = ("mean", "sum", "batchmean", "none")
+
 
 @dataclass
 class Operation:
@@ -42,9 +45,14 @@ class Operation:
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     ceil_mode: bool = False
+    extra: Pair = (0, 0)  # more padding at the end, or output_padding, as nncore.h says
+    adaptive: bool = False  # kernel_size is the number of windows
+    mode: int = 0  # of Resize2d
     parameter: tuple[float, float] = (0.0, 0.0)  # numbers of the operation, as nncore.h says
     count_include_pad: bool = True
     divisor: int = 0  # 0: the number of cells
+    reduction: int = 0  # of a loss: an index of REDUCTIONS
+    ignore_index: int | None = None  # of a loss of labels
     weight: NDArray[Any] | None = None
     bias: NDArray[Any] | None = None
     weight_grad: NDArray[Any] | None = None  # None: frozen
@@ -60,8 +68,9 @@ class Operation:
         """Take a layer's weights, of `shape`; a frozen one gets no gradient."""
         if weight is not None and weight.shape != shape:
             raise ValueError(f"{self.label}: weight has shape {weight.shape}, expected {shape}")
-        if bias is not None and bias.shape != shape[:1]:
-            raise ValueError(f"{self.label}: bias has shape {bias.shape}, expected {shape[:1]}")
+        outputs = (self.channels,) if self.channels else shape[:1]
+        if bias is not None and bias.shape != outputs:
+            raise ValueError(f"{self.label}: bias has shape {bias.shape}, expected {outputs}")
         if weight is not None:
             self.weight, self.weight_grad = weight.data, weight.target
             self.parameters.append(weight)

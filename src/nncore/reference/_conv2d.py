@@ -14,7 +14,13 @@ from ._windows import Axis, output_size, taps
 
 
 def _conv_axes(
-    x: Array, weight: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    x: Array,
+    weight: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    extra: Pair,
 ) -> tuple[Axis, Axis]:
     if x.ndim != 4 or weight.ndim != 4:
         raise ValueError(
@@ -30,7 +36,10 @@ def _conv_axes(
     windows = zip(
         x.shape[2:], weight.shape[2:], pair(stride), pair(padding), pair(dilation), strict=True
     )
-    rows, columns = (Axis(output_size(*window, up=0), *window) for window in windows)
+    rows, columns = (
+        Axis(output_size(*window, up=more), *window)
+        for window, more in zip(windows, pair(extra), strict=True)
+    )
     return rows, columns
 
 
@@ -45,7 +54,12 @@ def _cells_under_windows(x: Array, rows: Axis, columns: Axis) -> Array:
 
 def _zero_can_pad(factor: Array, rows: Axis, columns: Axis) -> bool:
     """Tell whether padding may be multiplied as zeros: 0 * factor is 0 unless it is inf or NaN."""
-    return rows.padding == columns.padding == 0 or bool(np.isfinite(factor).all())
+    inside = all(
+        axis.padding == 0
+        and (axis.outputs - 1) * axis.stride + (axis.kernel - 1) * axis.dilation < axis.size
+        for axis in (rows, columns)
+    )
+    return inside or bool(np.isfinite(factor).all())
 
 
 @silent
@@ -57,14 +71,16 @@ def conv2d(
     padding: Pair = 0,
     dilation: Pair = 1,
     groups: int = 1,
+    extra: Pair = 0,
 ) -> Array:
     """Return y[n,o,p,q] = b[o] + sum_{c,i,j} W[o,c,i,j] x[n, c, ps - pad + id, qs - pad + jd].
 
     Shapes: x (N, C, H, W), weight (O, C/groups, KH, KW), bias (O,), y (N, O, OH, OW). Group g of
     the outputs sees group g of the channels. The sum is over the cells that exist: an infinite
-    weight over padding gives no NaN. Raises ValueError where the shapes do not fit.
+    weight over padding gives no NaN. `extra` cells of padding come after the image beyond those
+    before it. Raises ValueError where the shapes do not fit.
     """
-    rows, columns = _conv_axes(x, weight, stride, padding, dilation, groups)
+    rows, columns = _conv_axes(x, weight, stride, padding, dilation, groups, extra)
     n, out, channels, area = len(x), len(weight) // groups, weight.shape[1], weight[0, 0].size
     image = (rows.outputs, columns.outputs)
     if _zero_can_pad(weight, rows, columns):
@@ -90,6 +106,7 @@ def conv2d_backward(
     padding: Pair = 0,
     dilation: Pair = 1,
     groups: int = 1,
+    extra: Pair = 0,
 ) -> tuple[Array, Array, Array]:
     """Return dx, dweight, dbias for grad (N, O, OH, OW).
 
@@ -97,7 +114,7 @@ def conv2d_backward(
     (i,j); dweight[o,c,i,j] = sum_{n,p,q} grad[n,o,p,q] times the cell at (i,j) of window (p,q);
     dbias[o] = sum_{n,p,q} grad[n,o,p,q].
     """
-    rows, columns = _conv_axes(x, weight, stride, padding, dilation, groups)
+    rows, columns = _conv_axes(x, weight, stride, padding, dilation, groups, extra)
     n, out, channels, area = len(x), len(weight) // groups, weight.shape[1], weight[0, 0].size
     image = (rows.outputs, columns.outputs)
     shape = (n, len(weight), *image)
