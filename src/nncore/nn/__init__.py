@@ -9,7 +9,8 @@ from nncore.nn.adaptive_pooling import (
     AdaptiveMaxPool2d,
 )
 from nncore.nn.average_pooling import AvgPool1d, AvgPool2d, GlobalAvgPool2d
-from nncore.nn.container import Sequential
+from nncore.nn.branches import Concat, Residual
+from nncore.nn.container import ModuleDict, ModuleList, Sequential
 from nncore.nn.conv import Conv1d, Conv2d
 from nncore.nn.conv_transpose import ConvTranspose2d
 from nncore.nn.flatten import Flatten
@@ -50,6 +51,7 @@ __all__ = [
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "Concat",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
@@ -72,11 +74,14 @@ __all__ = [
     "MaxPool2d",
     "Mish",
     "Module",
+    "ModuleDict",
+    "ModuleList",
     "NLLLoss",
     "PReLU",
     "Parameter",
     "ReLU",
     "ReLU6",
+    "Residual",
     "Resize2d",
     "Sequential",
     "SiLU",

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncore._core import engine
-from nncore.nn.module import ParameterIterator
-from nncore.nn.parameter import Parameter
+from nncore.nn.parameter import Parameter, ParameterIterator
 
 
 def clip_grad_norm_(

@@ -162,7 +162,8 @@ class EagerRunner(Runner):
 
     def predict(self, x: Array) -> Array:
         with no_record():
-            return self._model(x)
+            output: Array = self._model(x)
+            return output
 
 
 def compiled_or_eager(
