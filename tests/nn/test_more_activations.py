@@ -167,6 +167,15 @@ def test_prelu_is_a_parameter(dtype):
     assert repr(layer) == "PReLU(num_parameters=3)"
 
 
+def test_wider_vectors_have_the_same_bits(name, default_and_avx2, dtype):
+    kind, arguments, *_ = LAYERS[name]
+    x, grad = draw((4099,), dtype), draw((4099,), dtype, 1)
+    x[:8] = 0.0, -0.0, INF, -INF, NAN, 1e-40, -88.5, 3e38
+    results = default_and_avx2(lambda: both(kind(*arguments), x, grad))
+    for default, narrow in zip(*results, strict=True):
+        assert_same_bits(default, narrow)
+
+
 # ---- softmax
 
 
