@@ -11,6 +11,7 @@ from nncore._core.config import (
     show_config,
 )
 from nncore.compiler import Step, compile
+from nncore.nn.elementary import concatenate
 from nncore.nn.recording import no_record, recording
 from nncore.training import Evaluation, History, Trainer
 
@@ -28,6 +29,7 @@ __all__ = [
     "__version__",
     "check",
     "compile",
+    "concatenate",
     "data",
     "get_num_threads",
     "get_winograd",

@@ -41,7 +41,7 @@ class TestArguments:
             ({"y": np.ma.masked_array(np.zeros(50, int))}, TypeError, "y is a masked array"),
             ({"y": [[1], [1, 2]] * 25}, TypeError, "y cannot be made an array"),
             ({"y": (i for i in range(50))}, TypeError, "y is a generator, expected an array"),
-            ({"y": np.zeros((50, 3), np.float32)}, ValueError, "target.*one-hot"),
+            ({"y": np.zeros((50, 2), np.float32)}, ValueError, "target has shape"),
             ({"y": np.zeros((50, 1), int)}, ValueError, "target"),
             ({"y": np.r_[np.zeros(49, int), 3]}, IndexError, r"y\[49\] is 3.*0 to 2.*3 outputs"),
             ({"y": np.r_[np.zeros(7, int), -1, np.zeros(42, int)]}, IndexError, r"y\[7\] is -1"),

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._core import engine
 from nncore.compiler.builder import Graph, lower
-from nncore.losses import CrossEntropyLoss
 from nncore.nn import structure
 from nncore.nn.arguments import integer
 from nncore.nn.module import Module
@@ -134,17 +133,10 @@ class Prepared:
 
     def _prepare_target(self, y: ArrayLike, count: int) -> Array:
         """The labels, or the target array, of so many samples."""
-        layer = type(self.loss_fn).__name__
         shape = (count, *self._graph.nodes[-1].x_shape[1:])
-        if isinstance(self.loss_fn, CrossEntropyLoss):
-            labels: Array = engine.labels(y, layer, "target")
-            if labels.shape != shape[:1]:
-                raise ValueError(f"{layer}: target has shape {labels.shape}, expected {shape[:1]}")
-            return labels
-        target: Array = engine.floating(y, self._dtype, layer, "target")
-        if target.shape != shape:
-            raise ValueError(f"{layer}: target has shape {target.shape}, pred has shape {shape}")
-        return target
+        if self.loss_fn.reads_labels:
+            return self.loss_fn._labels(y, shape)  # type: ignore[no-any-return]
+        return self.loss_fn._target(y, shape, self._dtype)  # type: ignore[no-any-return]
 
     def _prepare_inputs(self, x: Inputs) -> tuple[Array, ...]:
         arrays = [engine.floating(array, self._dtype, self._first, "x") for array in each(x)]

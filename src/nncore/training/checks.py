@@ -96,17 +96,17 @@ def verbosity(function: str, verbose: Any) -> int:
 def target(function: str, loss_fn: Any, output: Array, data: Samples) -> None:
     """Whether the loss takes the targets beside the model's output for the first sample."""
     if isinstance(loss_fn, CrossEntropyLoss):
-        _labels(function, output, data.y)
+        _labels(function, output, data.y, loss_fn.ignore_index)
     with no_record():
         loss_fn(output, data.y[:1])
 
 
-def _labels(function: str, output: Array, y: Array) -> None:
+def _labels(function: str, output: Array, y: Array, ignored: int) -> None:
     """The range of all labels: one found in the middle of an epoch would come too late."""
     if y.dtype.kind not in "iu" or output.ndim != y.ndim + 1:
         return  # the loss says it
     classes = output.shape[1]
-    wrong = np.flatnonzero((y < 0) | (y >= classes))
+    wrong = np.flatnonzero(((y < 0) | (y >= classes)) & (y != ignored))
     if wrong.size:
         row = np.unravel_index(int(wrong[0]), y.shape)
         where = ", ".join(str(index) for index in row)

@@ -64,6 +64,12 @@ def plot_rates(found: RateRange, ax: Any) -> Any:
     if found.suggestion is not None:
         label = f"suggestion: {found.suggestion:.2g}"
         ax.axvline(found.suggestion, color=_MARK, linestyle="--", linewidth=1.2, label=label)
+    if len(found.smoothed):
+        # Up to where it explodes: the fall is what is looked for.
+        lowest = int(found.smoothed.argmin())
+        low, high = found.smoothed[lowest], found.smoothed[: lowest + 1].max()
+        margin = 0.3 * (high - low) or 1.0
+        ax.set_ylim(low - margin, high + margin)
     ax.set_xscale("log")
     ax.set_xlabel("learning rate")
     ax.set_ylabel("loss")

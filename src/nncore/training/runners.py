@@ -270,7 +270,7 @@ class CompiledRunner(Runner):
         if kept is not None and kept[0] is data and kept[1].batch_size == batch_size:
             return kept[1]
         batches = self._step._batches("Trainer", data.x, data.y, None, batch_size)
-        if isinstance(self._step.loss_fn, CrossEntropyLoss):
+        if isinstance(self._step.loss_fn, CrossEntropyLoss) and data.y.ndim == 1:
             batches.correct = np.zeros(len(batches), np.int64)
         self._prepared[id(data)] = data, batches
         return batches
@@ -289,7 +289,8 @@ class EagerRunner(Runner):
 
     def predict(self, x: Array) -> Array:
         with no_record():
-            return self._model(x)
+            output: Array = self._model(x)
+            return output
 
 
 def compiled_or_eager(

@@ -368,7 +368,8 @@ class Trainer:
 
     def _output_of(self, x: Array) -> Array:
         with no_record():
-            return self.model(x)
+            output: Array = self.model(x)
+            return output
 
     @contextmanager
     def _restored(self) -> Iterator[None]:
