@@ -293,3 +293,13 @@ def test_mnist_is_learned_in_three_epochs(nncore_command, tmp_path):
     assert RECIPES["mnist"].epochs <= 3
     (found,) = final_accuracies(nncore_command, tmp_path, "--data", "mnist", seeds=[0])
     assert found >= 98.5
+
+
+@pytest.mark.slow
+def test_mnist_with_augmentation_and_one_cycle(nncore_command, tmp_path):
+    """The recipe of the README: 99.0 % by the network of the notes."""
+    if not os.environ.get("NNCORE_DATA"):
+        pytest.skip("NNCORE_DATA is not set: no MNIST files to read")
+    recipe = "--data mnist --augment shift --schedule onecycle --lr 0.01 --epochs 6".split()
+    (found,) = final_accuracies(nncore_command, tmp_path, *recipe, seeds=[0])
+    assert found >= 99.0
