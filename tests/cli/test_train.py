@@ -300,6 +300,7 @@ def test_mnist_with_augmentation_and_one_cycle(nncore_command, tmp_path):
     """The recipe of the README: 99.0 % by the network of the notes."""
     if not os.environ.get("NNCORE_DATA"):
         pytest.skip("NNCORE_DATA is not set: no MNIST files to read")
-    recipe = "--data mnist --augment shift --schedule onecycle --lr 0.01 --epochs 6".split()
+    recipe = ["--data", "mnist", "--augment", "shift", "--schedule", "onecycle"]
+    recipe += ["--lr", "0.01", "--epochs", "6"]
     (found,) = final_accuracies(nncore_command, tmp_path, *recipe, seeds=[0])
     assert found >= 99.0

@@ -138,6 +138,8 @@ def _train(
         raise UserError(f"{one_line(error)}: try a smaller --lr") from None
     except MemoryError as error:
         raise UserError(f"{one_line(error)}: try a smaller --batch-size") from None
+    except BrokenPipeError:
+        raise  # nobody reads what is printed: no mistake
     except OSError as error:
         raise UserError(one_line(error)) from None
     except (ValueError, TypeError) as error:
