@@ -133,6 +133,7 @@ class Trainer:
             raise RuntimeError(
                 f"{here}: the trainer has no optimizer: Trainer(model, loss_fn, optimizer)"
             )
+        checks.held(here, self.model, self.optimizer)
         epochs = integer(here, "epochs", epochs, 1)
         batch_size = integer(here, "batch_size", batch_size, 1)
         shuffle, compiled = flag(here, "shuffle", shuffle), flag(here, "compiled", compiled)
