@@ -19,6 +19,7 @@ from nncore.training import Trainer
 from nncore.training.evaluation import GeneralizationReport
 
 _DPI = 96
+_LEAST = 0.55  # of its size: a picture shrinks no further on a narrow screen, it scrolls
 _SHOWN = 8  # images in the pictures of single samples
 
 
@@ -177,9 +178,10 @@ def _picture(draw: Callable[[], Any], caption: str) -> str:
     figure = (axes[0] if isinstance(axes, list) else axes).figure
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=_DPI)
+    width = round(_LEAST * _DPI * figure.get_figwidth())
     plt.close(figure)
     encoded = base64.b64encode(data.getvalue()).decode()
     return (
-        f"<figure><img alt='{escape(caption)}' src='data:image/png;base64,{encoded}'>"
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f"<figure><div class='scroll'><img alt='{escape(caption)}' style='min-width:{width}px'"
+        f" src='data:image/png;base64,{encoded}'></div><figcaption>{escape(caption)}</figcaption></figure>"
     )
