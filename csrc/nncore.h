@@ -67,6 +67,9 @@ typedef enum nn_kind {
 /* What backward reads besides the incoming gradient. */
 enum { NN_NEEDS_X = 1, NN_NEEDS_Y = 2, NN_NEEDS_SAVED = 4, NN_NEEDS_TARGET = 8 };
 
+/* What becomes of the losses of a batch; batchmean is the sum divided by the samples. */
+typedef enum nn_reduction { NN_MEAN = 0, NN_SUM, NN_BATCHMEAN, NN_NONE } nn_reduction;
+
 /* A sliding window, (height, width). */
 typedef struct nn_window {
     int64_t kernel[2], stride[2], padding[2], dilation[2];
@@ -95,18 +98,25 @@ typedef struct nn_op {
     int more_count;    /* inputs after the first: of Concatenate; 1 for Add, Subtract, Multiply of two arrays */
     int64_t more[NN_INPUTS_MAX - 1][4]; /* their shapes; of Add, Subtract, Multiply by a weight: its shape, (1, ...) */
     int64_t shape[4];  /* Reshape: of the output */
-    int64_t channels;  /* out features of Linear, out channels of Conv2d, ConvTranspose2d */
+    int64_t channels;  /* out features of Linear, out channels of Conv2d, ConvTranspose2d, weights of PReLU, classes of
+                          Softmax */
     int64_t groups;    /* Conv2d, ConvTranspose2d; 1 otherwise */
     nn_window window;  /* the same, MaxPool2d, AvgPool2d (without dilation); Resize2d: `kernel` is y's size */
     bool bias;         /* Linear, Conv2d, ConvTranspose2d: has a bias */
     bool direct;       /* Conv2d, ConvTranspose2d: direct sums only, never Winograd's algorithm */
-    double parameter[2];    /* LeakyReLU: slope; ELU: alpha; Softplus: beta, threshold; Scale: factor, summand;
-                               Resize2d: cells of x (height, width) from one of y to the next */
+    double parameter[2];    /* LeakyReLU: slope; ELU, CELU: alpha; Softplus: beta, threshold; Hardtanh: limits; Scale:
+                               factor, summand; losses: label smoothing, beta, delta or margin; Resize2d: cells of x
+                               (height, width) from one of y to the next */
     bool count_include_pad; /* AvgPool2d: cells of the padding count in the divisor */
     int64_t divisor;        /* AvgPool2d: divides all sums; 0: the number of cells */
     int mode;               /* Resize2d: an nn_resize */
     bool training;          /* Dropout, BatchNorm: the layer is in training mode */
     nn_stream stream;       /* Dropout: made for call 0 */
+    nn_reduction reduction; /* losses */
+    bool ignores;           /* losses of labels: a row whose label is ignore_index counts for nothing */
+    int64_t ignore_index;
+    int64_t entries;        /* Embedding: rows of the weight */
+    int64_t padding_entry;  /* Embedding: the row that gets no gradient; -1: none */
 
     /* Set by nn_op_plan. */
     int64_t y[4];           /* logical output shape */
@@ -118,24 +128,27 @@ typedef struct nn_op {
     int64_t flops;          /* of forward */
     int needs;              /* NN_NEEDS_* */
     bool overwrites;        /* backward heeds nn_io.overwrite */
+    bool indices;           /* Embedding: x is int64, and has no gradient */
     int inputs;             /* arrays read beside weights: 1 + more_count, or planning fails */
-    bool loss;              /* y is ONE double, and a target is read */
+    bool loss;              /* a target is read, and unless nothing is reduced y is ONE double */
     bool reads_labels;      /* the target is int64, each at least 0 and below x[1] */
     int64_t target[4];      /* a loss: logical shape of the target; at first that of x */
     int64_t target_count;
 } nn_op;
 
 /*
- * The buffers of one run. Forward writes y (and saved); a loss writes ONE double to y whatever its dtype; backward
- * reads dy and what `needs` says, writes dx and dmore unless they are NULL, and ADDS to dweight and dbias unless they
- * are NULL. An operation behaves as in training only if both `training`s hold, the run's and the operation's own.
+ * The buffers of one run. Forward writes y (and saved); a loss writes ONE double to y whatever its dtype, or, not
+ * reduced, as many elements as there are losses. Backward reads dy and what `needs` says, writes dx and dmore unless
+ * they are NULL, and ADDS to dweight and dbias unless they are NULL. A loss may have weights (of the classes, or of each
+ * element; bias: of each positive answer), which may be NULL and get no gradient. An operation behaves as in training
+ * only if both `training`s hold, the run's and the operation's own.
  */
 typedef struct nn_io {
     void *y;
     const void *x;
     const void *more[NN_INPUTS_MAX - 1]; /* the inputs after the first */
     const void *weight, *bias;
-    const void *target; /* int64 labels, or an array of the operation's dtype */
+    const void *target; /* int64 labels (n) or (n, h, w), or an array of the operation's dtype */
     void *saved;        /* NULL in forward: backward will not come */
     void *work;
     void *buffers[2];   /* BatchNorm: running mean and variance, changed by forward in training */
@@ -145,7 +158,7 @@ typedef struct nn_io {
     void *dx;
     void *dmore[NN_INPUTS_MAX - 1]; /* each may be NULL, as dx may */
     void *dweight, *dbias;
-    const void *dy; /* losses: ONE double, the factor on their gradient; NULL means 1 */
+    const void *dy; /* losses: ONE double, the factor on their gradient, NULL means 1; not reduced: an array like y */
     bool overwrite; /* write dweight and dbias instead of adding; only where op.overwrites */
 } nn_io;
 

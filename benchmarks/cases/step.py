@@ -1,6 +1,8 @@
 """Whole training steps (forward, loss, backward, update, gradients cleared), epochs, predictions.
 
-An epoch is a thousand steps in one call over a data set; its row shows the time of one step.
+An epoch is a thousand steps in one call over a data set; its row shows the time of one step. A fit
+is the same through the training loop (shuffled, measured, recorded): how much more it takes than
+the step is the loop's overhead.
 """
 
 from __future__ import annotations
@@ -14,18 +16,19 @@ EPOCH_BATCHES = 1000
 
 
 def _case(
-    network: Network, batch: int, optimizer: str, *, epoch: bool = False, **arguments: Any
+    network: Network, batch: int, optimizer: str, *, kind: str = "train", **arguments: Any
 ) -> Case:
     momentum = " momentum" if "momentum" in arguments else ""
-    samples = batch * EPOCH_BATCHES if epoch else batch
+    samples = batch if kind == "train" else batch * EPOCH_BATCHES
     data = {
         "x": Input((samples, *network.input_shape)),
         "y": Input((samples,), "labels", classes=network.classes),
     }
     return Case(
         family="step",
-        name=f"{network.name} {optimizer}{momentum} b{batch}" + (" epoch" if epoch else ""),
-        operation="step.epoch" if epoch else "step.train",
+        name=f"{network.name} {optimizer}{momentum} b{batch}"
+        + ("" if kind == "train" else f" {kind}"),
+        operation=f"step.{kind}",
         inputs=data | network.weights(),
         options={
             "network": network,
@@ -57,6 +60,7 @@ CASES = (
     _case(CIFAR_CNN, 64, "SGD", lr=0.01, momentum=0.9),
     *(_case(POLICY, batch, "Adam", lr=1e-3) for batch in BATCHES),
     *(_case(PERCEPTRON, batch, "SGD", lr=0.05) for batch in (1, 64)),
-    *(_case(POLICY, batch, "Adam", epoch=True, lr=1e-3) for batch in BATCHES),
+    *(_case(POLICY, batch, "Adam", kind="epoch", lr=1e-3) for batch in BATCHES),
+    *(_case(POLICY, batch, "Adam", kind="fit", lr=1e-3) for batch in BATCHES),
     _prediction(POLICY, 1),
 )

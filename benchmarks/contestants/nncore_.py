@@ -19,6 +19,7 @@ from benchmarks.case import aligned_copy
 from benchmarks.contestants.contestant import Operations, Runner
 from benchmarks.contestants.nncore_training import (
     epoch,
+    fit,
     optimizer_step,
     prediction,
     training_step,
@@ -38,6 +39,7 @@ def open_contestant(variant: str, threads: int) -> Operations:
         "compiled": {
             "step.train": partial(training_step, compiled=True),
             "step.epoch": epoch,
+            "step.fit": fit,
             "step.predict": partial(prediction, compiled=True),
         },
         "channels_last": _image_makers(channels_last=True),

@@ -121,6 +121,32 @@ def epoch(case: Case, arrays: Arrays) -> Runner:
     return Runner(state.run, state.result, state.reset, times=batches)
 
 
+class _Fit(_Training):
+    """A data set through the training loop: one epoch a call."""
+
+    def reset(self) -> None:
+        super().reset()
+        self._trainer = nncore.Trainer(self.model, self._loss_fn, self.optimizer, seed=0)
+
+    def run(self) -> Any:
+        batch = self._case.options["batch"]
+        return self._trainer.fit(self._x, self._y, batch_size=batch, verbose=0)
+
+    def result(self) -> Arrays:
+        """Of the first batches only, in order."""
+        self.reset()
+        batch = self._case.options["batch"]
+        some = slice(TRAINING_STEPS * batch)
+        self._trainer.fit(self._x[some], self._y[some], 1, batch, shuffle=False, verbose=0)
+        return self.arrays()
+
+
+def fit(case: Case, arrays: Arrays) -> Runner:
+    state = _Fit(case, arrays)
+    batches = len(arrays["x"]) / case.options["batch"]
+    return Runner(state.run, state.result, state.reset, times=batches)
+
+
 def prediction(case: Case, arrays: Arrays, *, compiled: bool) -> Runner:
     network = case.options["network"]
     model = nn.Sequential(*(getattr(nn, la.kind)(**la.arguments) for la in network.layers))

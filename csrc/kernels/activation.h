@@ -10,7 +10,7 @@ typedef struct nn_activation_args {
     void *dx;         /* backward: written; may be dy itself */
     const void *dy;   /* backward */
     const void *kept; /* backward: forward's y, or its x where the derivative is a function of that */
-    double parameter[2]; /* as nn_op.parameter */
+    double parameter[3]; /* what each kernel says */
 } nn_activation_args;
 
 /* Elements a piece: 16 KB of float32, so that a piece stays in the first-level cache. */

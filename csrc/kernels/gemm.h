@@ -22,12 +22,14 @@ enum {
 
 /*
  * acc[i][v] += sum over p < k of a[i * row + p * step] * b[p * ldb + v * VL ...]; `rows` is a constant. What is read
- * of b is left in `copy` (k, GEMM_COLS) unless that is NULL: the stores go where no other instruction waits.
+ * of b is left in `copy` (k, GEMM_COLS) unless that is NULL: the stores go where no other instruction waits. `far`:
+ * rows of b come from beyond the second-level cache, too far apart for the processor to guess them.
  */
 NN_INLINE void gemm_accumulate(vec acc[GEMM_ROWS][GEMM_VECS], int rows, const REAL *a, int64_t row, int64_t step,
-                               const REAL *b, int64_t ldb, int64_t k, REAL *copy) {
+                               const REAL *b, int64_t ldb, int64_t k, REAL *copy, bool far) {
     for (int64_t p = 0; p < k; p++) {
         vec bv[GEMM_VECS];
+        if (far) __builtin_prefetch(b + (p + 16) * ldb);
         NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) {
             bv[v] = vload(b + p * ldb + v * VL);
             if (copy) vstore(copy + p * GEMM_COLS + v * VL, bv[v]);
@@ -53,10 +55,11 @@ typedef struct gemm_tile {
     bool accumulate;   /* start from c itself */
     int64_t next;      /* from a of one tile to that of the tile below where a is packed; 0: rows * row */
     REAL *copy;        /* room for a panel of b, (k, GEMM_COLS), whose rows lie close: NULL where b is one already */
+    bool far;          /* b is large and its rows lie far apart */
 } gemm_tile;
 
 /* A tile of whole vectors. */
-NN_INLINE void gemm_tile_rows(const gemm_tile *t, int rows, REAL *copy) {
+NN_INLINE void gemm_tile_rows(const gemm_tile *t, int rows, REAL *copy, bool far) {
     REAL *const c = t->c;
     const int64_t ldc = t->ldc;
     vec acc[GEMM_ROWS][GEMM_VECS];
@@ -71,7 +74,7 @@ NN_INLINE void gemm_tile_rows(const gemm_tile *t, int rows, REAL *copy) {
             NN_UNROLL(8) for (int i = 0; i < rows; i++) acc[i][v] = start;
         }
     }
-    gemm_accumulate(acc, rows, t->a, t->row, t->step, t->b, t->ldb, t->k, copy);
+    gemm_accumulate(acc, rows, t->a, t->row, t->step, t->b, t->ldb, t->k, copy, far);
     NN_UNROLL(8) for (int i = 0; i < rows; i++)
         NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) vstore(c + i * ldc + v * VL, acc[i][v]);
 }
@@ -103,17 +106,18 @@ static inline void gemm_run_tile(const gemm_tile *t, int64_t rows) {
         return;
     }
     switch (rows) {
-    case 6: gemm_tile_rows(t, 6, NULL); break;
-    case 5: gemm_tile_rows(t, 5, NULL); break;
-    case 4: gemm_tile_rows(t, 4, NULL); break;
-    case 3: gemm_tile_rows(t, 3, NULL); break;
-    case 2: gemm_tile_rows(t, 2, NULL); break;
-    default: gemm_tile_rows(t, 1, NULL); break;
+    case 6: gemm_tile_rows(t, 6, NULL, false); break;
+    case 5: gemm_tile_rows(t, 5, NULL, false); break;
+    case 4: gemm_tile_rows(t, 4, NULL, false); break;
+    case 3: gemm_tile_rows(t, 3, NULL, false); break;
+    case 2: gemm_tile_rows(t, 2, NULL, false); break;
+    default: gemm_tile_rows(t, 1, NULL, false); break;
     }
 }
 
 /* The first tile of a panel: leaves a copy of b for the tiles below. */
-static void gemm_copying_tile(const gemm_tile *t) { gemm_tile_rows(t, GEMM_ROWS, t->copy); }
+static NN_NOINLINE void gemm_copying_tile(const gemm_tile *t) { gemm_tile_rows(t, GEMM_ROWS, t->copy, false); }
+static NN_NOINLINE void gemm_copying_far_tile(const gemm_tile *t) { gemm_tile_rows(t, GEMM_ROWS, t->copy, true); }
 
 /* Rows of the next tile where `m` are left: 6, the last two balanced. */
 NN_INLINE int64_t gemm_next_rows(int64_t m) {
@@ -125,7 +129,8 @@ static inline void gemm_run_panel(gemm_tile t, int64_t m) {
     while (m > 0) {
         const int64_t rows = gemm_next_rows(m);
         if (t.copy && rows == GEMM_ROWS) {
-            gemm_copying_tile(&t);
+            if (t.far) gemm_copying_far_tile(&t);
+            else gemm_copying_tile(&t);
             t.b = t.copy;
             t.ldb = GEMM_COLS;
             t.copy = NULL;

@@ -28,6 +28,8 @@ static void take_panel(gemm_tile *t, REAL *panel, int64_t m) {
     }
 }
 
+enum { FAR_WEIGHTS = (1 << 20) / sizeof(REAL) };
+
 /* ---- one or two samples ------------------------------------------------------------------------------- */
 
 enum { ABREAST = 8, SMALL_WEIGHTS = 32768 / sizeof(REAL) };
@@ -104,21 +106,19 @@ NN_DEFINE_KERNEL(linear_backward_data) {
         return;
     }
     REAL panel[GEMM_DEPTH * GEMM_COLS];
-    for (int64_t j = begin; j < end; j += GEMM_COLS) {
-        const int64_t cols = nn_min(GEMM_COLS, end - j);
-        gemm_tile tile = {.c = (REAL *)l->dx + j, .ldc = l->in, .row = l->out, .step = 1, .cols = cols};
-        int64_t p = 0;
-        do { /* once also for out = 0: dx is zero */
-            tile.k = nn_min(GEMM_DEPTH, l->out - p);
-            tile.a = (const REAL *)l->dy + p;
-            tile.b = weight + p * l->in + j;
-            tile.ldb = l->in;
+    int64_t p = 0;
+    do { /* once also for out = 0: dx is zero. All panels of a depth, while its part of dy lies in the second level */
+        const int64_t k = nn_min(GEMM_DEPTH, l->out - p);
+        for (int64_t j = begin; j < end; j += GEMM_COLS) {
+            gemm_tile tile = {.c = (REAL *)l->dx + j, .ldc = l->in, .a = (const REAL *)l->dy + p, .row = l->out,
+                              .step = 1, .b = weight + p * l->in + j, .ldb = l->in, .k = k,
+                              .cols = nn_min(GEMM_COLS, end - j), .accumulate = p > 0,
+                              .far = l->in * l->out > FAR_WEIGHTS};
             take_panel(&tile, panel, l->n);
             gemm_run_panel(tile, l->n);
-            tile.accumulate = true;
-            p += tile.k;
-        } while (p < l->out);
-    }
+        }
+        p += k;
+    } while (p < l->out);
 }
 
 enum {

@@ -53,7 +53,7 @@ NN_INLINE void swapped_tile(const nn_linear_args *l, int64_t j, int rows, const 
     vec acc[GEMM_ROWS][GEMM_VECS];
     NN_UNROLL(8) for (int i = 0; i < rows; i++)
         NN_UNROLL(8) for (int v = 0; v < GEMM_VECS; v++) acc[i][v] = vset(bias ? bias[j + i] : 0);
-    gemm_accumulate(acc, rows, (const REAL *)l->weight + j * l->in, l->in, 1, panel, GEMM_COLS, l->in, NULL);
+    gemm_accumulate(acc, rows, (const REAL *)l->weight + j * l->in, l->in, 1, panel, GEMM_COLS, l->in, NULL, false);
     /* A column of the tile is `rows` neighbours in y. */
     REAL tile[GEMM_ROWS][GEMM_COLS];
     NN_UNROLL(8) for (int i = 0; i < rows; i++)

@@ -110,13 +110,12 @@ NN_INLINE void pool_line_rest(pool_line l, int64_t rest, bool indexed, ivec *odd
     }
 }
 
-/* Windows of 3 VL / 2 channels, two at a time. */
+/* Windows of 3 VL / 2 channels, two at a time; the last of an odd number once more with the one before it. */
 NN_INLINE void pool_line_pairs(pool_line l, bool indexed, ivec *odd) {
-    const int64_t windows = l.windows;
-    for (int64_t i = 0; i + 2 <= windows; i += 2, advance(&l, indexed), advance(&l, indexed))
+    for (int64_t left = l.windows; left > 0; left -= 2, advance(&l, indexed), advance(&l, indexed)) {
+        if (left == 1) l.x -= l.step, l.y -= l.c, l.index = index_at(l.index, -l.c, indexed);
         pool_two_windows(l.y, l.index, l.x, l.row, l.step, odd);
-    l.windows = windows % 2;
-    if (l.windows > 0) pool_line_rest(l, l.c, indexed, odd);
+    }
 }
 
 /* Which channels of a row are done, and how. */
@@ -171,7 +170,7 @@ static int64_t pool_2x2(const nn_maxpool2d_args *a, int64_t begin, int64_t end) 
     if (end <= begin) return begin;
     bool calm = true;
     if (c >= 4 * VL) calm = a->index ? pool_2x2_wide_indexed(a, begin, end) : pool_2x2_wide(a, begin, end);
-    if (c == 3 * VL / 2)
+    if (c == 3 * VL / 2 && a->out_w > 1)
         calm = a->index ? pool_2x2_three_halves_indexed(a, begin, end) : pool_2x2_three_halves(a, begin, end);
     else if (calm && c % (4 * VL) > 0)
         calm = a->index ? pool_2x2_rest_indexed(a, begin, end) : pool_2x2_rest(a, begin, end);

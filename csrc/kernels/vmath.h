@@ -195,4 +195,13 @@ NN_INLINE vec vlog(vec x) {
     return vselect(x < vset(0), vset((REAL)__builtin_nan("")), result);
 }
 
+/*
+ * log(1 + x) for x from -1 to 0, from log(u), u = 1 + x rounded: times x / (u - 1), what rounding took from u comes back.
+ * Within 3 units.
+ */
+NN_INLINE vec vlog1p(vec x) {
+    const vec u = x + vset(1), rest = u - vset(1);
+    return vselect(rest == vset(0), x, vlog(u) * (x / rest));
+}
+
 #endif

@@ -1,7 +1,7 @@
 /*
- * vmath_smooth.h: x sigmoid(x) and log(1 + exp(x)), and the former's derivative.
+ * vmath_smooth.h: x sigmoid(x), x tanh(log(1 + exp(x))), their derivatives, and log(1 + exp(x)).
  *
- * Bounds in units in the last place: vsilu 3.5, vsoftplus 4, over all numbers, small results included.
+ * Bounds in units in the last place: vsilu 3.5, vmish 4.5, vsoftplus 4, over all numbers, small results included.
  */
 #ifndef NN_KERNELS_VMATH_SMOOTH_H
 #define NN_KERNELS_VMATH_SMOOTH_H
@@ -34,6 +34,28 @@ NN_INLINE vec vsilu_derivative(vec x) {
     const vec right = vset(1) / (e + vset(1)), left = e * right;
     const vec s = vselect_sign(x, left, right), other = vselect_sign(x, right, left);
     return s * vfma(held, other, vset(1));
+}
+
+/*
+ * tanh(log(1 + E)) = ((1 + E)^2 - 1) / ((1 + E)^2 + 1) with E = exp(x); so with e = exp(-|x|) it is up / down,
+ * to the left of 0 e (e + 2) / (e (e + 2) + 2), to the right (1 + 2 e) / (1 + 2 e (1 + e)).
+ */
+NN_INLINE vec vmish(vec x) {
+    const vec held = math_at_least(x, -SILU_END), lifted = math_exp_lifted(math_at_least(vnegabs(x), -SILU_END));
+    const vec e = lifted * MATH_DOWN, more = e + vset(2);
+    const vec up = vselect_sign(x, lifted * more, vfma(e, vset(2), vset(1)));
+    const vec down = vfma(e, vselect_sign(x, more, more + e), vselect_sign(x, vset(2), vset(1)));
+    return held * up / down * vselect_sign(x, MATH_DOWN, vset(1));
+}
+
+/* tanh + x sigmoid(x) (1 - tanh^2) = up / down + 4 x e (1 + e) / down^2, to the right e^2 for e. */
+NN_INLINE vec vmish_derivative(vec x) {
+    const vec held = math_at_most(math_at_least(x, -SILU_END), SILU_END);
+    const vec e = math_exp_lifted(vnegabs(held)) * MATH_DOWN, more = e + vset(2);
+    const vec up = vselect_sign(x, e * more, vfma(e, vset(2), vset(1)));
+    const vec part = vset(1) / vfma(e, vselect_sign(x, more, more + e), vselect_sign(x, vset(2), vset(1)));
+    const vec bend = vset(4) * held * e * (e + vset(1)) * vselect_sign(x, vset(1), e);
+    return vfma(bend * part, part, up * part);
 }
 
 /*

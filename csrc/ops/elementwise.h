@@ -24,20 +24,33 @@ static inline int64_t nn_elementwise_work(const nn_op *op, int arrays) {
     return arrays == 2 ? nn_work(op->flops, bytes) : bytes;
 }
 
-static inline nn_status nn_elementwise_forward(const nn_op *op, const nn_io *io, nn_kernel_id kernel) {
-    nn_activation_args args = {.y = io->y, .x = io->x, .parameter = {op->parameter[0], op->parameter[1]}};
+static inline nn_status nn_elementwise_forward_given(const nn_op *op, const nn_io *io, nn_kernel_id kernel,
+                                                     const double *parameter) {
+    nn_activation_args args = {.y = io->y, .x = io->x, .parameter = {parameter[0], parameter[1], parameter[2]}};
     nn_parallel(nn_kernel(kernel, op->dtype), &args, op->x_count, NN_ACTIVATION_PIECE,
                 nn_elementwise_work(op, 2));
     return NN_OK;
 }
 
-static inline nn_status nn_elementwise_backward(const nn_op *op, const nn_io *io, nn_kernel_id kernel) {
+static inline nn_status nn_elementwise_backward_given(const nn_op *op, const nn_io *io, nn_kernel_id kernel,
+                                                      const double *parameter) {
     if (!io->dx) return NN_OK;
     nn_activation_args args = {.dx = io->dx, .dy = io->dy, .kept = op->needs & NN_NEEDS_X ? io->x : io->y,
-                               .parameter = {op->parameter[0], op->parameter[1]}};
+                               .parameter = {parameter[0], parameter[1], parameter[2]}};
     nn_parallel(nn_kernel(kernel, op->dtype), &args, op->x_count, NN_ACTIVATION_PIECE,
                 nn_elementwise_work(op, 3));
     return NN_OK;
+}
+
+/* The same with the operation's own parameters. */
+static inline nn_status nn_elementwise_forward(const nn_op *op, const nn_io *io, nn_kernel_id kernel) {
+    const double parameter[3] = {op->parameter[0], op->parameter[1], 0};
+    return nn_elementwise_forward_given(op, io, kernel, parameter);
+}
+
+static inline nn_status nn_elementwise_backward(const nn_op *op, const nn_io *io, nn_kernel_id kernel) {
+    const double parameter[3] = {op->parameter[0], op->parameter[1], 0};
+    return nn_elementwise_backward_given(op, io, kernel, parameter);
 }
 
 /* Defines nn_<name>_class over `plan` and the kernels <name>_forward and <name>_backward. */

@@ -31,8 +31,8 @@ int64_t nn_size_product(const int64_t *sizes, int rank);
 
 int64_t nn_dtype_bytes(nn_dtype dtype);
 
-/* Whether each of n labels is at least 0 and below `classes` (cross_entropy.c). */
-nn_status nn_labels_check(const int64_t *labels, int64_t n, int64_t classes, nn_error *error);
+/* Whether each label that a planned loss is to read is ignored, or at least 0 and below the classes (label_loss.c). */
+nn_status nn_labels_check(const nn_op *op, const int64_t *labels, nn_error *error);
 
 /* What nn_parallel calls work: flops or bytes touched, whichever is more. */
 static inline int64_t nn_work(int64_t flops, int64_t bytes) { return flops > bytes ? flops : bytes; }

@@ -82,6 +82,7 @@ static const bool lanewise[NN_KERNELS] = {
     [NN_KERNEL_gelu_backward] = true,   [NN_KERNEL_gelu_tanh_backward] = true, [NN_KERNEL_softplus_forward] = true,
     [NN_KERNEL_silu_forward] = true,    [NN_KERNEL_silu_backward] = true,      [NN_KERNEL_softplus_backward] = true,
     [NN_KERNEL_exp_forward] = true,     [NN_KERNEL_log_forward] = true,        [NN_KERNEL_adam_update] = true,
+    [NN_KERNEL_mish_forward] = true,    [NN_KERNEL_mish_backward] = true,
 };
 
 static nn_isa active = NN_ISA_BASELINE;

@@ -15,6 +15,8 @@ static nn_status check_inputs(nn_step *step, int64_t i, nn_error *error) {
         return nn_fail(error, NN_TYPE_ERROR, "dtype", -1, node->given.op.dtype, "equal to", nn_step_dtype(step));
     if (node->loss && i != step->count - 1)
         return nn_fail(error, NN_VALUE_ERROR, "loss", -1, i, "the last node,", step->count - 1);
+    if (node->loss && node->given.op.reduction == NN_NONE)
+        return nn_fail(error, NN_VALUE_ERROR, "reduction", -1, NN_NONE, "below", NN_NONE);
     for (int j = 0; j < nn_step_inputs(node); j++) {
         const int64_t v = node->given.inputs[j], *shape = read_shape(node, j);
         if (v < 0) return nn_fail(error, NN_VALUE_ERROR, "input", j, v, "at least", 0);

@@ -30,7 +30,7 @@ static nn_io *buffers(nn_step *step, step_node *node, const step_batch *batch) {
 nn_status nn_step_forward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error) {
     step_node *node = &step->nodes[i];
     nn_io *io = buffers(step, node, batch);
-    const bool counts = batch->training && node->given.calls && node->given.op.training;
+    const bool counts = batch->training && node->given.calls && node->given.op.training && node->given.op.x[0] > 0;
     if (counts) io->call = *node->given.calls;
     nn_status status = nn_op_forward(&node->given.op, io, error);
     if (counts && status == NN_OK) *node->given.calls += 1;
@@ -92,7 +92,7 @@ nn_status nn_step_take_target(nn_step *step, const void **target, int64_t *node,
         memcpy(labels, *target, (size_t)loss->target_count * sizeof *labels);
     *target = labels;
     *node = step->count - 1;
-    return nn_labels_check(labels, loss->target_count, loss->x[1], error);
+    return nn_labels_check(loss, labels, error);
 }
 
 static void clear_gradients(const nn_step *step, bool all) {

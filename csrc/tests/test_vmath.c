@@ -18,7 +18,8 @@
 
 #define FUNCTIONS(F)                                     \
     F(exp) F(log) F(sigmoid) F(tanh) F(exp_nonpositive)  \
-    F(expm1_nonpositive) F(gelu) F(gelu_tanh) F(silu) F(softplus)
+    F(expm1_nonpositive) F(gelu) F(gelu_tanh) F(silu) F(softplus)  \
+    F(mish) F(log1p_down)
 enum {
 #define F(name) name##_at,
     FUNCTIONS(F)
@@ -70,8 +71,8 @@ static nn_kernel_fn *const units[NN_ISAS][NN_DTYPES][COUNT] = {
 #endif
 };
 
-static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 6, 250, 3.5, 4},
-                                                {1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 8, 3000, 3.5, 4}};
+static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 6, 250, 3.5, 4, 4.5, 3},
+                                                {1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 8, 3000, 3.5, 4, 4.5, 3}};
 
 /*
  * Functions of x >= 0 and of -x in double, from as few calls of libm as there can be: a sweep takes 2^31 of these.
@@ -93,6 +94,9 @@ static void right_floats(double right[2][COUNT], double x) {
     right[0][gelu_at] = x * (2 - tail) / 2, right[1][gelu_at] = x > 40 ? -0.0 : -x * tail / 2;
     right[0][gelu_tanh_at] = x / (1 + g), right[1][gelu_tanh_at] = x > 40 ? -0.0 : -x * g / (1 + g);
     right[0][silu_at] = x / (1 + e), right[1][silu_at] = x > 2000 ? -0.0 : -x * e / (1 + e);
+    right[0][mish_at] = x * (1 + 2 * e) / (1 + 2 * e * (1 + e));
+    right[1][mish_at] = x > 2000 ? -0.0 : -x * (e * (e + 2)) / (e * (e + 2) + 2);
+    right[0][log1p_down_at] = right[1][log1p_down_at] = log1p(x > 1 ? -1 : -x);
     const double beyond = log1p(e);
     right[0][softplus_at] = x + beyond, right[1][softplus_at] = beyond;
 }
@@ -110,6 +114,8 @@ static double right_double(int function, double x) {
     case gelu_tanh_at: return x < -40 ? -0.0 : x / (1 + exp(-x * (1.5957691216057307118 + 0.07135481627260024878 * x * x)));
     case silu_at: return x < -2000 ? -0.0 : x / (1 + exp(-x));
     case softplus_at: return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+    case mish_at: return x < -2000 ? -0.0 : x * tanh(log1p(exp(x)));
+    case log1p_down_at: return log1p(fabs(x) > 1 ? -1 : -fabs(x));
     default: return exp(-fabs(x));
     }
 }
@@ -137,6 +143,8 @@ static long double right_long(int function, long double x) {
                                              0.0713548162726002487763387522798635L * x * x)));
     case silu_at: return x < -2000 ? -0.0L : x / (1 + expl(-x));
     case softplus_at: return x > 0 ? x + log1pl(expl(-x)) : log1pl(expl(x));
+    case mish_at: return x < -2000 ? -0.0L : x * tanhl(log1pl(expl(x)));
+    case log1p_down_at: return log1pl(fabsl(x) > 1 ? -1 : -fabsl(x));
     default: return expl(-fabsl(x));
     }
 }
@@ -298,6 +306,8 @@ static void limits(void) {
         {gelu_tanh_at, 0, 0}, {gelu_tanh_at, INFINITY, INFINITY}, {gelu_tanh_at, -INFINITY, -0.0f},
         {silu_at, 0, 0}, {silu_at, -0.0f, -0.0f}, {silu_at, INFINITY, INFINITY}, {silu_at, -INFINITY, -0.0f},
         {softplus_at, -INFINITY, 0}, {softplus_at, INFINITY, INFINITY}, {softplus_at, 1000, 1000},
+        {mish_at, 0, 0}, {mish_at, -0.0f, -0.0f}, {mish_at, INFINITY, INFINITY}, {mish_at, -INFINITY, -0.0f},
+        {log1p_down_at, 1, -INFINITY}, {log1p_down_at, 1e-30f, -1e-30f},
         {expm1_nonpositive_at, 0, 0}, {expm1_nonpositive_at, INFINITY, -1}, {expm1_nonpositive_at, 1e-30f, -1e-30f},
     };
     for (int isa = 0; isa < NN_ISAS; isa++) {

@@ -32,3 +32,8 @@ UNIT(test_gelu, vgelu)
 UNIT(test_gelu_tanh, vgelu_tanh)
 UNIT(test_silu, vsilu)
 UNIT(test_softplus, vsoftplus)
+UNIT(test_mish, vmish)
+
+/* log(1 - min(|x|, 1)) */
+NN_INLINE vec log1p_down(vec x) { return vlog1p(-math_at_most(vabs(x), 1)); }
+UNIT(test_log1p_down, log1p_down)

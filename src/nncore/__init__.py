@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nncore import data, interop, io, nn, optim
+from nncore import data, interop, io, nn, optim, training
 from nncore._core.config import (
     get_num_threads,
     get_winograd,
@@ -11,6 +11,7 @@ from nncore._core.config import (
     show_config,
 )
 from nncore.compiler import Step, compile
+from nncore.nn.elementary import concatenate
 from nncore.nn.recording import no_record, recording
 from nncore.training import Evaluation, History, Trainer
 
@@ -28,6 +29,7 @@ __all__ = [
     "__version__",
     "check",
     "compile",
+    "concatenate",
     "data",
     "get_num_threads",
     "get_winograd",
@@ -42,6 +44,7 @@ __all__ = [
     "set_num_threads",
     "set_winograd",
     "show_config",
+    "training",
 ]
 
 

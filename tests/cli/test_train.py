@@ -11,6 +11,7 @@ from nncore import io
 from nncore.cli import train
 from nncore.cli.recipes import NETWORKS, RECIPES
 from nncore.training import Trainer
+from nncore.training.fitting import Fit
 
 
 def listing(folder) -> list[str]:
@@ -26,7 +27,7 @@ class TestOutput:
         assert re.search(r"^0 Conv2d +\(N, 16, 8, 8\) +160 +9,216$", out, re.M)
         assert "Adam, learning rate 0.002 falling to 0, batches of 32, threads 1\nseed 1\n" in out
         assert re.search(
-            r"^ +epoch +loss +accuracy +val loss +val accuracy +time +samples/s$", out, re.M
+            r"^ +epoch +loss +accuracy +val loss +val accuracy +lr +time +samples/s$", out, re.M
         )
         assert re.search(r"^ +1/2 ", out, re.M)
         assert re.search(r"^ +2/2 ", out, re.M)
@@ -83,14 +84,13 @@ class TestOutput:
 
     def test_the_rate_falls_in_equal_steps(self, nncore_command, monkeypatch):
         rates = []
-        epoch = Trainer._train
+        fit = Trainer.fit
         monkeypatch.setattr(
             Trainer,
-            "_train",
-            lambda self, *rest: (
-                rates.append(self.optimizer.param_groups[0]["lr"]),
-                epoch(self, *rest),
-            )[1],
+            "fit",
+            lambda self, *given, **options: rates.extend(
+                fit(self, *given, **options).history["lr"]
+            ),
         )
         nncore_command("train", "--epochs", 4, "--lr", 0.01, "--quiet")
         assert np.allclose(rates, [0.01, 0.0075, 0.005, 0.0025])
@@ -248,14 +248,14 @@ class TestMistakes:
 
     @pytest.mark.usefixtures("few")
     def test_interrupted(self, nncore_command, monkeypatch, tmp_path):
-        epoch = Trainer._epoch
+        epoch = Fit._epoch
 
         def interrupt(self, *rest):
-            if len(self.history) == 3:
+            if len(self._trainer.history) == 3:
                 raise KeyboardInterrupt
             epoch(self, *rest)
 
-        monkeypatch.setattr(Trainer, "_epoch", interrupt)
+        monkeypatch.setattr(Fit, "_epoch", interrupt)
         path = tmp_path / "w.npz"
         code, _, err = nncore_command("train", "--epochs", 5, "--save", path)
         assert code == 130

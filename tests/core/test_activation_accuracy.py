@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nncore import nn
 from nncore._core import engine
 
 mpmath = pytest.importorskip("mpmath")
@@ -15,6 +16,12 @@ def gelu(x):
 def gelu_tanh(x):
     v = mpmath.sqrt(8 / mpmath.pi) * (x + mpmath.mpf("0.044715") * x**3)
     return x / (1 + mpmath.exp(-v))
+
+
+def selu(x):
+    scale = mpmath.mpf("1.0507009873554804934193349852946")
+    alpha = mpmath.mpf("1.6732632423543772848170429916717")
+    return scale * (x if x > 0 else alpha * mpmath.expm1(x))
 
 
 # name -> engine's function, truth, half width of the range, promised ULP of float32 and float64
@@ -34,6 +41,10 @@ FUNCTIONS = {
         3.5,
         3.5,
     ),
+    "mish": (nn.Mish(), lambda x: x * mpmath.tanh(mpmath.log1p(mpmath.exp(x))), 100, 4.5, 4.5),
+    "softsign": (nn.Softsign(), lambda x: x / (1 + abs(x)), 100, 1.5, 1.5),
+    "logsigmoid": (nn.LogSigmoid(), lambda x: -mpmath.log1p(mpmath.exp(-x)), 80, 4, 4),
+    "selu": (nn.SELU(), selu, 20, 3, 3),
 }
 
 

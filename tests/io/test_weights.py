@@ -102,7 +102,7 @@ class TestArguments:
         [
             ([1.0], TypeError, "Module or its state_dict"),
             ({"w": [1.0]}, TypeError, "w is a list"),
-            ({"w": np.zeros(2, np.int64)}, TypeError, "w has dtype int64"),
+            ({"w": np.zeros(2, np.int32)}, TypeError, "w has dtype int32"),
             ({"w": np.zeros(2, np.float16)}, TypeError, "w has dtype float16"),
             ({"w": np.array([None])}, TypeError, "w has dtype object"),
             ({1: np.zeros(2)}, TypeError, "names of arrays must be strings"),

@@ -112,7 +112,12 @@ def test_labels_out_of_range(bad, dtype):
     ("logits", "target", "error", "message"),
     [
         (np.zeros((4, 3)), np.zeros(4), TypeError, "target has dtype float64"),
-        (np.zeros((4, 3)), np.zeros(5, int), ValueError, "target has 5 rows, expected 4"),
+        (
+            np.zeros((4, 3)),
+            np.zeros(5, int),
+            ValueError,
+            r"shape \(5,\), expected \(4,\)",
+        ),
         (np.zeros((4, 3)), np.zeros((4, 3), int), ValueError, r"target has shape \(4, 3\)"),
         (np.zeros((4, 3)), None, TypeError, "target is None"),
         (np.zeros((4, 3), int), np.zeros(4, int), TypeError, "pred has dtype int64"),

@@ -148,6 +148,17 @@ def test_says_once_that_it_runs_eagerly(classes, capsys):
     assert len(lines) == 5
 
 
+def test_hooks_make_it_run_eagerly_and_are_called(classes, capsys):
+    model, calls = make_model(), []
+    with model[1].register_forward_hook(lambda module, x, y: calls.append(len(y))):
+        make_trainer(model).fit(*classes, batch_size=20)
+        out = capsys.readouterr().out
+        assert out.startswith("Trainer.fit: runs layer by layer, not compiled: ReLU (1) has hooks")
+    assert calls[-3:] == [20, 20, 10]
+    make_trainer(model).fit(*classes)
+    assert "layer by layer" not in capsys.readouterr().out
+
+
 def test_says_nothing_when_asked_to_run_eagerly(classes, capsys):
     make_trainer(make_model(Double())).fit(*classes, compiled=False)
     assert capsys.readouterr().out.split()[0] == "epoch"

@@ -1,12 +1,12 @@
 # Losses: the value forward (one double), the gradient backward. Labels are int64, as `labels` makes them.
 
-def labels(x, layer="CrossEntropyLoss", arg="target"):
+def labels(x, layer="CrossEntropyLoss", arg="target", int axes=1):
     """`x` as a C-contiguous int64 array of class numbers, itself where it is one already.
 
     Any integer dtype is accepted. Raises TypeError for floats, bools and objects, ValueError for anything that
-    is not one number a row, IndexError for a number beyond int64.
+    is not one number a row (or, with more axes, a pixel), IndexError for a number beyond int64.
     """
-    if type(x) is ndarray and _ready(<ndarray>x, cnp.NPY_INT64) and cnp.PyArray_NDIM(<ndarray>x) == 1:
+    if type(x) is ndarray and _ready(<ndarray>x, cnp.NPY_INT64) and cnp.PyArray_NDIM(<ndarray>x) == axes:
         return row_major(x)
     if x is None:
         raise TypeError(f"{layer}: {arg} is None, expected an array of class numbers")
@@ -18,9 +18,10 @@ def labels(x, layer="CrossEntropyLoss", arg="target"):
         raise TypeError(f"{layer}: {arg} cannot be made an array: {error}") from None
     if array.dtype.kind not in "iufb":
         raise TypeError(f"{layer}: {arg} has dtype {array.dtype}, expected integer class numbers")
-    if array.ndim != 1:
-        raise ValueError(f"{layer}: {arg} has shape {array.shape}, expected one class number a row, (N,)"
-                         + _labels_hint(array, arg))
+    if array.ndim != axes:
+        raise ValueError(f"{layer}: {arg} has shape {array.shape}, expected "
+                         + ("one class number a row, (N,)" if axes == 1 else f"class numbers along {axes} axes")
+                         + (_labels_hint(array, arg) if axes == 1 else ""))
     if array.dtype.kind in "fb":
         # An empty list has no dtype of its own.
         if array.size or getattr(x, "dtype", None) is not None:
@@ -28,8 +29,8 @@ def labels(x, layer="CrossEntropyLoss", arg="target"):
                             f"write {arg}.astype(int)")
     elif array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size:
         row = int(array.argmax())
-        if int(array[row]) > _int64_max:
-            raise IndexError(f"{layer}: {arg}[{row}] is {array[row]}, expected at most {_int64_max}")
+        if int(array.flat[row]) > _int64_max:
+            raise IndexError(f"{layer}: {arg}[{row}] is {array.flat[row]}, expected at most {_int64_max}")
     return np.require(array, dtype=np.int64, requirements=["C", "A", "E"])
 
 
@@ -44,137 +45,89 @@ cdef str _labels_hint(object array, str arg):
     return ""
 
 
-cdef int _loss_plan(nn_op *op, nn_kind kind, nn_dtype dtype, int64_t rows, int64_t columns, str layer) except -1:
-    cdef nn_error error
-    memset(op, 0, sizeof(nn_op))
-    op.kind = kind
-    op.dtype = dtype
-    op.x[0] = rows
-    op.x[1] = columns
-    op.x[2] = op.x[3] = 1
-    return check(nn_op_plan(op, &error), &error, layer)
+cdef int _check_labels(ndarray target, int64_t count, str label) except -1:
+    if (not _ready(target, cnp.NPY_INT64) or not cnp.PyArray_IS_C_CONTIGUOUS(target)
+            or cnp.PyArray_SIZE(target) != count):
+        raise ValueError(f"{label}: target must be {count} int64 labels")
+    return 0
 
 
-cdef double _loss_forward(nn_kind kind, const real[:, ::1] x, const void *target, real[:, ::1] saved,
-                          str layer) except? -1:
+cdef class LossPlan:
+    """A loss described by an Operation, planned once for predictions of its shape and dtype."""
+
     cdef nn_op op
     cdef nn_io io
-    cdef nn_error error
-    cdef nn_status status
-    cdef double loss = 0
-    _loss_plan(&op, kind, NN_FLOAT32 if real is float else NN_FLOAT64, x.shape[0], x.shape[1], layer)
-    memset(&io, 0, sizeof(io))
-    io.y = &loss
-    io.x = &x[0, 0]
-    io.target = target
-    if saved is not None:
-        io.saved = &saved[0, 0]
-    cdef ndarray work = workspace(op.forward_bytes)
-    io.work = cnp.PyArray_DATA(work)
-    with nogil:
-        status = nn_op_forward(&op, &io, &error)
-    check(status, &error, layer)
-    return loss
+    cdef object given  # holds the weights
+    cdef str label
+    cdef int type_number
+    cdef tuple x_shape
 
+    def __cinit__(self, given, dtype):
+        self.given = given
+        self.label = given.label
+        self.x_shape = given.x_shape
+        self.type_number = cnp.NPY_FLOAT if dtype == _float32 else cnp.NPY_DOUBLE
+        _plan(&self.op, &self.io, given, self.type_number)
+        if not self.op.loss:
+            raise ValueError(f"{self.label}: {given.kind} is no loss")
+        if self.op.reduction == NN_NONE and math.prod(given.y_shape) != self.op.y_count:
+            raise ValueError(f"{self.label}: the losses have shape {given.y_shape}, expected {self.op.y_count}"
+                             " elements")
 
-cdef int _loss_backward(nn_kind kind, real[:, ::1] dx, const real[:, ::1] x, const void *target, double grad,
-                        str layer) except -1:
-    """`x` is what backward reads beside the target: the probabilities, or the prediction."""
-    cdef nn_op op
-    cdef nn_io io
-    cdef nn_error error
-    cdef nn_status status
-    _loss_plan(&op, kind, NN_FLOAT32 if real is float else NN_FLOAT64, x.shape[0], x.shape[1], layer)
-    memset(&io, 0, sizeof(io))
-    io.dx = &dx[0, 0]
-    io.x = &x[0, 0]
-    io.saved = <void *>&x[0, 0]
-    io.target = target
-    io.dy = &grad
-    with nogil:
-        status = nn_op_backward(&op, &io, &error)
-    return check(status, &error, layer)
+    def forward(self, x, ndarray target not None):
+        """(the loss, what backward reads): a float, or an array where nothing is reduced.
 
+        `target` is int64 labels or an array like x, as the operation reads it.
+        """
+        cdef nn_io io = self.io
+        cdef nn_error error
+        cdef nn_status status
+        cdef double value = 0
+        cdef ndarray y = None
+        cdef ndarray first = _in_engine_order(x, self.x_shape, self.type_number, self.label, "pred")
+        cdef ndarray goal = target
+        if self.op.reads_labels:
+            _check_labels(target, self.op.target_count, self.label)
+        else:
+            goal = _in_engine_order(target, self.x_shape, self.type_number, self.label, "target")
+        if self.op.reduction == NN_NONE:
+            y = _empty_value(self.given.y_shape, self.type_number)
+        cdef ndarray saved = workspace(self.op.saved_bytes)
+        cdef ndarray work = workspace(self.op.forward_bytes)
+        io.y = &value if y is None else cnp.PyArray_DATA(y)
+        io.x = cnp.PyArray_DATA(first)
+        io.target = cnp.PyArray_DATA(goal)
+        io.saved = cnp.PyArray_DATA(saved)
+        io.work = cnp.PyArray_DATA(work)
+        with nogil:
+            status = nn_op_forward(&self.op, &io, &error)
+        check(status, &error, self.label)
+        return value if y is None else y, (first if self.op.needs & NN_NEEDS_X else None, goal, saved)
 
-cdef ndarray _labels_of(ndarray x, str arg, object target, str layer):
-    """The labels of (n, classes) `x`: one a row."""
-    if cnp.PyArray_NDIM(x) != 2:
-        raise ValueError(f"{layer}: {arg} has shape {(<object>x).shape}, expected (N, classes)")
-    cdef ndarray rows = labels(target, layer)
-    if rows.shape[0] != x.shape[0]:
-        raise ValueError(f"{layer}: target has {rows.shape[0]} rows, expected {x.shape[0]} as {arg} has")
-    return rows
-
-
-def cross_entropy_forward(ndarray logits not None, target, str layer="CrossEntropyLoss"):
-    """(loss, probabilities): the mean of -log softmax(logits)[target], and softmax(logits); logits (N, classes)."""
-    cdef ndarray rows = _labels_of(logits, "logits", target, layer)
-    cdef ndarray x = row_major(logits)
-    cdef ndarray p = empty_like_order(x)
-    cdef double loss = 0
-    if dtype_of(x) == NN_FLOAT32:
-        loss = _loss_forward[float](NN_OP_CROSS_ENTROPY, x, cnp.PyArray_DATA(rows), p, layer)
-    else:
-        loss = _loss_forward[double](NN_OP_CROSS_ENTROPY, x, cnp.PyArray_DATA(rows), p, layer)
-    return loss, p
-
-
-def cross_entropy_backward(ndarray probabilities not None, target, double grad=1.0, str layer="CrossEntropyLoss"):
-    """(probabilities - onehot(target)) * grad / N: the gradient of `grad` times the loss to the logits."""
-    cdef ndarray rows = _labels_of(probabilities, "probabilities", target, layer)
-    cdef ndarray p = row_major(probabilities)
-    cdef ndarray dx = empty_like_order(p)
-    if dtype_of(p) == NN_FLOAT32:
-        _loss_backward[float](NN_OP_CROSS_ENTROPY, dx, p, cnp.PyArray_DATA(rows), grad, layer)
-    else:
-        _loss_backward[double](NN_OP_CROSS_ENTROPY, dx, p, cnp.PyArray_DATA(rows), grad, layer)
-    return dx
-
-
-cdef ndarray _summing_order(ndarray x):
-    """`x` in the one memory order its elements are summed in: channels-last for images, else row-major."""
-    if cnp.PyArray_NDIM(x) != 4 or _is_channels_last(x):
-        return row_major(x) if cnp.PyArray_NDIM(x) != 4 else x
-    ordered = empty_channels_last(x.shape[0], x.shape[1], x.shape[2], x.shape[3], cnp.PyArray_TYPE(x))
-    ordered[...] = x
-    return ordered
-
-
-cdef ndarray _target_like(ndarray pred, object target, str layer):
-    """`target` as an array of pred's dtype and shape, in the order it is summed in."""
-    cdef ndarray array = floating(target, pred.dtype, layer, "target")
-    shape, expected = (<object>array).shape, (<object>pred).shape
-    if shape != expected:
-        hint = ""
-        if len(shape) + 1 == len(expected) and expected == (*shape, 1):
-            hint = ": write target[..., None]"
-        elif len(shape) == len(expected) + 1 and shape == (*expected, 1):
-            hint = ": write target[..., 0]"
-        raise ValueError(f"{layer}: target has shape {shape}, expected {expected} as the prediction has{hint}")
-    return _summing_order(array)
-
-
-cdef ndarray _one_column(ndarray x):
-    """The elements of a dense array in memory order, (count, 1)."""
-    return x.ravel(order="K").reshape(x.size, 1)
-
-
-def mse_forward(ndarray pred not None, target, str layer="MSELoss"):
-    """The mean of (pred - target)^2 over all elements; target has pred's shape."""
-    cdef ndarray t = _one_column(_target_like(pred, target, layer))
-    cdef ndarray x = _one_column(_summing_order(pred))
-    if dtype_of(pred) == NN_FLOAT32:
-        return _loss_forward[float](NN_OP_MSE, x, cnp.PyArray_DATA(t), None, layer)
-    return _loss_forward[double](NN_OP_MSE, x, cnp.PyArray_DATA(t), None, layer)
-
-
-def mse_backward(ndarray pred not None, target, double grad=1.0, str layer="MSELoss"):
-    """2 (pred - target) * grad / count: the gradient of `grad` times the loss to pred."""
-    cdef ndarray t = _one_column(_target_like(pred, target, layer))
-    cdef ndarray x = _summing_order(pred)
-    cdef ndarray dx = empty_like_order(x)
-    if dtype_of(pred) == NN_FLOAT32:
-        _loss_backward[float](NN_OP_MSE, _one_column(dx), _one_column(x), cnp.PyArray_DATA(t), grad, layer)
-    else:
-        _loss_backward[double](NN_OP_MSE, _one_column(dx), _one_column(x), cnp.PyArray_DATA(t), grad, layer)
-    return dx
+    def backward(self, tuple kept not None, grad=1.0):
+        """The gradient of `grad` times the loss to the prediction; where nothing is reduced grad is an array."""
+        cdef nn_io io = self.io
+        cdef nn_error error
+        cdef nn_status status
+        cdef double factor = 1
+        cdef ndarray first, goal, saved, dy
+        first, goal, saved = kept
+        if self.op.reads_labels:
+            _check_labels(goal, self.op.target_count, self.label)
+        if self.op.reduction == NN_NONE:
+            dy = _in_engine_order(grad, self.given.y_shape, self.type_number, self.label, "grad")
+            io.dy = cnp.PyArray_DATA(dy)
+        else:
+            factor = grad
+            io.dy = &factor
+        cdef ndarray dx = _empty_value(self.x_shape, self.type_number)
+        cdef ndarray work = workspace(self.op.backward_bytes)
+        io.x = _address(first)
+        io.target = cnp.PyArray_DATA(goal)
+        io.saved = cnp.PyArray_DATA(saved)
+        io.work = cnp.PyArray_DATA(work)
+        io.dx = cnp.PyArray_DATA(dx)
+        with nogil:
+            status = nn_op_backward(&self.op, &io, &error)
+        check(status, &error, self.label)
+        return dx

@@ -53,6 +53,10 @@ cdef extern from "nncore.h" nogil:
         NN_OP_CONCATENATE
         NN_OP_RESHAPE
 
+    ctypedef enum nn_reduction:
+        NN_MEAN
+        NN_NONE
+
     int NN_NEEDS_X
     int NN_NEEDS_Y
     int NN_NEEDS_SAVED
@@ -90,6 +94,11 @@ cdef extern from "nncore.h" nogil:
         int mode
         cbool training
         nn_stream stream
+        nn_reduction reduction
+        cbool ignores
+        int64_t ignore_index
+        int64_t entries
+        int64_t padding_entry
         int64_t y[4]
         int64_t x_count
         int64_t y_count
@@ -100,6 +109,7 @@ cdef extern from "nncore.h" nogil:
         int64_t backward_bytes
         int64_t flops
         int needs
+        cbool indices
         cbool loss
         cbool reads_labels
         int64_t target[4]

@@ -7,7 +7,7 @@ cdef nn_kind _kind_named(str name) except *:
     kind = _kinds.get(name)
     if kind is None:
         raise ValueError(f"the engine has no operation {name!r}")
-    return kind
+    return <nn_kind><int>kind
 
 
 cdef int _set_sizes(int64_t *sizes, tuple shape) except -1:
@@ -54,10 +54,15 @@ cdef int _describe(nn_op *op, object given, int type_number) except -1:
     op.window.adaptive = given.adaptive
     op.mode = given.mode
     op.direct = not nn_winograd_get()
+    op.reduction = <nn_reduction><int>given.reduction
+    op.ignores = given.ignore_index is not None
+    op.ignore_index = given.ignore_index if op.ignores else 0
     op.bias = given.bias is not None
     op.training = given.training
     if given.stream is not None:
         _stream(&op.stream, given.stream[0], given.stream[1], 0)
+    op.entries = given.entries
+    op.padding_entry = given.padding_entry
     return 0
 
 
@@ -66,8 +71,8 @@ cdef uint64_t *_calls(object given) except? NULL:
     cdef object calls = given.calls
     if calls is None:
         return NULL
-    if cnp.PyArray_TYPE(<ndarray?>calls) != cnp.NPY_UINT64 or cnp.PyArray_SIZE(<ndarray>calls) != 1:
-        raise TypeError(f"{given.label}: calls must be an array of one uint64")
+    if cnp.PyArray_TYPE(<ndarray?>calls) not in (cnp.NPY_UINT64, cnp.NPY_INT64) or cnp.PyArray_SIZE(<ndarray>calls) != 1:
+        raise TypeError(f"{given.label}: calls must be an array of one uint64 or int64")
     return <uint64_t *>cnp.PyArray_DATA(<ndarray>calls)
 
 
@@ -91,7 +96,7 @@ cdef ndarray _in_engine_order(object x, tuple shape, int type_number, str label,
                         f" {'float32' if type_number == cnp.NPY_FLOAT else 'float64'}")
     if x.shape != shape:
         raise ValueError(f"{label}: {arg} has shape {x.shape}, expected {shape}")
-    return as_channels_last(x) if len(shape) == 4 else row_major(x)
+    return as_channels_last(x) if len(shape) == 4 and type_number != cnp.NPY_INT64 else row_major(x)
 
 
 cdef void *_held(object array, int64_t count, int type_number, str label, str arg) except? NULL:
@@ -119,7 +124,7 @@ cdef int _plan(nn_op *op, nn_io *io, object given, int type_number) except -1:
     io.dweight = _held(given.weight_grad, op.weight_count, type_number, label, "weight.grad")
     io.dbias = _held(given.bias_grad, op.bias_count, type_number, label, "bias.grad")
     for i in range(len(given.buffers)):
-        io.buffers[i] = _held(given.buffers[i], op.x[1], type_number, label, "buffer")
+        io.buffers[i] = _held(given.buffers[i], op.channels, type_number, label, "buffer")
     io.training = True
     return 0
 
@@ -130,14 +135,18 @@ def operation_forward(given, ndarray x not None, *more, bint save=True):
     cdef nn_io io
     cdef nn_error error
     cdef nn_status status
-    cdef int type_number = cnp.PyArray_TYPE(x), i
+    cdef int x_type = cnp.PyArray_TYPE(x), i
     cdef str label = given.label
+    cdef bint indices = x_type == cnp.NPY_INT64 and given.weight is not None
+    cdef int type_number = cnp.PyArray_TYPE(<ndarray?>given.weight) if indices else x_type
     if type_number != cnp.NPY_FLOAT and type_number != cnp.NPY_DOUBLE:
         raise TypeError(f"{label}: x has dtype {x.dtype}, expected float32 or float64")
     _plan(&op, &io, given, type_number)
+    if op.indices != indices:
+        raise TypeError(f"{label}: x has dtype {x.dtype}, expected {'int64' if op.indices else 'float32 or float64'}")
     if len(more) != op.more_count:
         raise TypeError(f"{label}: {len(more) + 1} inputs, expected {op.more_count + 1}")
-    cdef ndarray first = _in_engine_order(x, given.x_shape, type_number, label, "x")
+    cdef ndarray first = _in_engine_order(x, given.x_shape, x_type, label, "x")
     cdef list rest = [_in_engine_order(array, shape, type_number, label, "x")
                       for array, shape in zip(more, given.more_shapes)]
     cdef ndarray y = _empty_value(given.y_shape, type_number)
@@ -151,7 +160,7 @@ def operation_forward(given, ndarray x not None, *more, bint save=True):
         io.more[i] = cnp.PyArray_DATA(<ndarray>rest[i])
     io.saved = cnp.PyArray_DATA(saved) if save else NULL
     io.work = cnp.PyArray_DATA(work)
-    cdef uint64_t *calls = _calls(given) if op.training else NULL
+    cdef uint64_t *calls = _calls(given) if op.training and op.x_count > 0 else NULL
     if calls is not NULL:
         io.call = calls[0]
     with nogil:
@@ -181,6 +190,7 @@ def operation_backward(given, tuple kept not None, ndarray grad not None, *, bin
     cdef int type_number = number, i
     _plan(&op, &io, given, type_number)
     cdef ndarray dy = _in_engine_order(grad, given.y_shape, type_number, label, "grad")
+    input_grad = input_grad and not op.indices
     cdef ndarray dx = _empty_value(given.x_shape, type_number) if input_grad else None
     cdef list others = [_empty_value(shape, type_number) for shape in given.more_shapes] if input_grad else []
     cdef ndarray work = workspace(op.backward_bytes)

@@ -76,7 +76,7 @@ cdef class _Graph:
         given.dbias = _address(node.bias_grad)
         given.calls = _calls(node)
         for k in range(len(node.buffers)):
-            given.buffers[k] = _held(node.buffers[k], given.op.x[1], self._type_number, node.label, "buffer")
+            given.buffers[k] = _held(node.buffers[k], given.op.channels, self._type_number, node.label, "buffer")
         self._held.append((node.weight, node.bias, node.weight_grad, node.bias_grad, node.buffers, node.calls))
         return 0
 
@@ -87,6 +87,8 @@ cdef class _Graph:
         cdef list shapes = [None] * self._sources
         for i in range(count):
             node, op = nodes[i], nn_step_op(self._step, i)
+            if op.indices:
+                raise TypeError(f"compile: {node.label} reads whole numbers, a step floating ones: run it eagerly")
             for array, size in ((node.weight, op.weight_count), (node.weight_grad, op.weight_count),
                                 (node.bias, op.bias_count), (node.bias_grad, op.bias_count)):
                 _held(array, size, self._type_number, node.label, "weight or bias")

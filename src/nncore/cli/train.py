@@ -7,21 +7,8 @@ import nncore
 from nncore import io, nn, optim
 from nncore.cli.errors import UserError, one_line, users
 from nncore.cli.recipes import NETWORKS, RECIPES, Split
-from nncore.training import GeneralizationReport, Trainer
+from nncore.training import GeneralizationReport, LearningRateScheduler, Trainer
 from nncore.training.table import percent, seconds
-
-
-class _FallingRate(Trainer):
-    """Lets the learning rate fall in equal steps, from its first value towards zero."""
-
-    def __init__(
-        self, model: nn.Module, loss_fn: nn.CrossEntropyLoss, optimizer: optim.Optimizer, seed: int
-    ) -> None:
-        super().__init__(model, loss_fn, optimizer, seed=seed)
-        self._first_rate = optimizer.param_groups[0]["lr"]
-
-    def _before_epoch(self, done: int, last: int) -> None:
-        self.optimizer.param_groups[0]["lr"] = self._first_rate * (1 - done / last)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,10 +29,10 @@ def run(options: argparse.Namespace) -> int:
     model = NETWORKS[recipe.network].build()
     model.reset_parameters(seed)
     optimizer = optim.Adam(model.parameters(), lr=rate)
-    trainer = _FallingRate(model, nn.CrossEntropyLoss(), optimizer, seed)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, seed=seed)
     if not options.quiet:
         _print_plan(options.data, split, model, batch_size, rate, seed, options.seed is None)
-    report = _train(trainer, split, epochs, batch_size, quiet=options.quiet)
+    report = _train(trainer, split, epochs, batch_size, rate, quiet=options.quiet)
     _print_result(trainer, report, quiet=options.quiet)
     if options.save is not None:
         notes = {"network": recipe.network, "data": options.data, "nncore": nncore.__version__}
@@ -57,9 +44,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _train(
-    trainer: Trainer, split: Split, epochs: int, batch_size: int, *, quiet: bool
+    trainer: Trainer, split: Split, epochs: int, batch_size: int, rate: float, *, quiet: bool
 ) -> GeneralizationReport:
     training, test = split
+    falling = LearningRateScheduler(lambda epoch, _: rate * (1 - epoch / epochs))
     try:
         trainer.fit(
             *training,
@@ -67,6 +55,7 @@ def _train(
             batch_size=batch_size,
             validation_data=test,
             verbose=0 if quiet else 1,
+            callbacks=[falling],
         )
         return trainer.report(training, test)
     except KeyboardInterrupt:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nncore import nn
-from nncore.nn.module import Module, join
+from nncore.compiler.lowering import Graph as Graph
+from nncore.compiler.lowering import lowered
+from nncore.losses import EngineLoss
+from nncore.nn.module import Module
 from nncore.nn.operation import Layer, Shape
 from nncore.nn.operation import Operation as Node
 
@@ -36,6 +38,16 @@ def _flatten(layer: nn.Flatten, label: str, shape: Shape) -> Node | None:
     return Node(label, "flatten", shape, (shape[0], int(np.prod(shape[1:]))))
 
 
+def _unflatten(layer: nn.Unflatten, label: str, shape: Shape) -> Node:
+    if layer.dim % len(shape) == 0:
+        raise ValueError(f"compile: {label}: the axis of samples cannot be parted in a step")
+    return Node(label, "reshape", shape, layer._shape_of(shape))
+
+
+def _nothing(_layer: Module, _label: str, _shape: Shape) -> None:
+    return None
+
+
 def _elementwise(kind: str, *names: str) -> Callable[[Any, str, Shape], Node]:
     """The rule of an activation; `names` are the attributes that are its parameters."""
 
@@ -56,6 +68,8 @@ def _gelu(layer: nn.GELU, label: str, shape: Shape) -> Node:
 _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
     nn.Linear: _linear,
     nn.Flatten: _flatten,
+    nn.Unflatten: _unflatten,
+    nn.Identity: _nothing,
     nn.ReLU: _elementwise("relu"),
     nn.Sigmoid: _elementwise("sigmoid"),
     nn.Tanh: _elementwise("tanh"),
@@ -66,99 +80,26 @@ _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
     nn.Softplus: _elementwise("softplus", "beta", "threshold"),
 }
 
-# Element by element, wherever each stands in memory.
-_ANY_ORDER = frozenset(
-    ("relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus")
-)
 
-_LOSSES: dict[type, str] = {nn.CrossEntropyLoss: "cross_entropy", nn.MSELoss: "mse"}
-
-
-def _described(layer: Module, label: str, shape: Shape) -> Node | None:
-    """The operation of a layer; None where it changes nothing."""
-    if isinstance(layer, Layer):
+def _described(layer: Any, kind: Any, label: str, shape: Shape) -> Node | None:
+    """The operation of a layer as `kind`, its class, computes it; None where it changes nothing."""
+    if issubclass(kind, nn.Embedding):
+        raise TypeError(f"compile: {label} has no compiled form: run the model eagerly")
+    if issubclass(kind, Layer):
         try:
-            node = layer._operation(shape)
+            node: Node = kind._operation(layer, shape)
         except (TypeError, ValueError) as error:
             error.add_note(f"compile: in {label}")
             raise
         node.label = label
         return node
-    rule = _RULES.get(type(layer))
+    rule = _RULES.get(kind)
     if rule is None:
         raise TypeError(f"compile: {label} has no compiled form: run the model eagerly")
     return rule(layer, label, shape)
 
 
-def leaves(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
-    """The layers of a chain in order, with their qualified names."""
-    if isinstance(module, nn.Sequential):
-        for key, child in module._own(Module):  # a shared layer as often as it stands there
-            yield from leaves(child, join(name, key))
-    else:
-        yield name, module
-
-
-class _Chain:
-    """Operations one after the other, and the shape of what they give.
-
-    To the engine lines (N, C, L) are images of height 1, in their order of memory. They stay so
-    from layer to layer, and are turned to logical order where something else reads them.
-    """
-
-    def __init__(self, shape: Shape) -> None:
-        self.nodes: list[Node] = []
-        self.shape = shape  # logical
-        self._as_images = False
-
-    def add(self, layer: Module, label: str) -> None:
-        node = _described(layer, label, self.shape)
-        if node is None:
-            return
-        over_lines = len(self.shape) == 3 and len(node.x_shape) == 4
-        shape = (*node.y_shape[:2], node.y_shape[3]) if over_lines else node.y_shape
-        if self._as_images and node.kind == "flatten":
-            node.x_shape = self._images
-        elif self._as_images and node.kind in _ANY_ORDER:
-            node.x_shape = node.y_shape = self._images
-            over_lines = True
-        else:
-            self.turn(over_lines, label)
-        self.nodes.append(node)
-        self.shape, self._as_images = shape, over_lines
-
-    @property
-    def _images(self) -> Shape:
-        return (*self.shape[:2], 1, self.shape[2])
-
-    def turn(self, to_images: bool, label: str) -> None:
-        """Bring lines into the one order or the other."""
-        if to_images != self._as_images:
-            x_shape, y_shape = self.shape, self._images
-            if not to_images:
-                x_shape, y_shape = y_shape, x_shape
-            self.nodes.append(Node(label, "reshape", x_shape, y_shape))
-            self._as_images = to_images
-
-
-@dataclass
-class Graph:
-    """Operations in order of execution; a loss is the last.
-
-    Values are numbered: first the `sources`, the arrays of a batch, then the nodes' outputs.
-    """
-
-    nodes: list[Node]
-    sources: int
-    outputs: tuple[int, ...]  # values; with a loss the one that it reads
-
-    @property
-    def output_shapes(self) -> tuple[Shape, ...]:
-        """Shapes of the outputs, at the capacity."""
-        return tuple(self.nodes[value - self.sources].y_shape for value in self.outputs)
-
-
-def lower(model: Module, loss_fn: Any, input_shapes: tuple[Shape, ...], capacity: int) -> Graph:
+def lower(model: Module, loss_fn: Any, input_shapes: Sequence[Shape], capacity: int) -> Graph:
     """The operations of a model and its loss, for batches of up to `capacity` samples.
 
     `input_shapes` are those of one sample, of each of the model's inputs.
@@ -170,29 +111,25 @@ def lower(model: Module, loss_fn: Any, input_shapes: tuple[Shape, ...], capacity
     ValueError
         Shapes that do not fit, as the layer itself would say it.
     """
-    if len(input_shapes) != 1:
+    if len(input_shapes) != 1 and not model._composed:
         name = type(model).__name__
         raise TypeError(f"compile: {name} has one input, got {len(input_shapes)} arrays")
-    chain = _Chain((capacity, *input_shapes[0]))
-    label = ""
-    for name, layer in leaves(model):
-        label = f"{type(layer).__name__} ({name})" if name else type(layer).__name__
-        chain.add(layer, label)
-    chain.turn(False, label)
-    nodes, shape = chain.nodes, chain.shape
-    if not nodes:
-        raise ValueError(f"compile: the model has no layer that computes: {model!r}")
-    outputs = (len(nodes),)
+    dtype: np.dtype[Any] = model.dtype or np.dtype(np.float32)
+    graph = lowered(model, dtype, _described, [(capacity, *shape) for shape in input_shapes])
     if loss_fn is not None:
-        kind = _LOSSES.get(type(loss_fn))
-        if kind is None:
-            known = ", ".join(sorted(loss.__name__ for loss in _LOSSES))
+        if graph.several:
             raise TypeError(
-                f"compile: {type(loss_fn).__name__} has no compiled form, known are {known}"
+                f"compile: {type(model).__name__} returns several outputs and"
+                f" {type(loss_fn).__name__} takes one: compile it without loss_fn, and train by"
+                " step.forward and step.backward"
             )
-        if kind == "cross_entropy" and len(shape) != 2:
-            raise ValueError(
-                f"{type(loss_fn).__name__}: logits have shape {shape}, expected (batch, classes)"
+        (shape,) = graph.output_shapes
+        if not (isinstance(loss_fn, EngineLoss) and loss_fn._is_described()):
+            raise TypeError(
+                f"compile: {type(loss_fn).__name__} has no compiled form: write step.forward(x) and"
+                " step.backward(grad)"
             )
-        nodes.append(Node(type(loss_fn).__name__, kind, shape, (1,)))
-    return Graph(nodes, 1, outputs)
+        node = loss_fn._compiled(shape, dtype)
+        node.inputs = graph.outputs
+        graph.nodes.append(node)
+    return graph

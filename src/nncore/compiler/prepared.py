@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._core import engine
 from nncore.compiler.builder import Graph, lower
-from nncore.losses import CrossEntropyLoss
 from nncore.nn import structure
 from nncore.nn.arguments import integer
 from nncore.nn.module import Module
@@ -45,6 +44,20 @@ class Batches:
         """The samples of each batch."""
         starts = np.arange(len(self)) * self.batch_size
         return np.minimum(self.samples - starts, self.batch_size)
+
+    def part(self, order: NDArray[np.int64] | None, begin: int, end: int) -> Batches:
+        """Batches `begin` to `end` of an epoch over the same data in another (checked) order."""
+        rows = slice(begin * self.batch_size, end * self.batch_size)
+        x, target = self.x, self.target
+        if order is None:
+            x = tuple((array[rows], channels_first) for array, channels_first in x)
+            target = None if target is None else (target[0][rows], target[1])
+        else:
+            order = order[rows]
+        part = Batches(x, target, order, self.batch_size)
+        if self.correct is not None:
+            part.correct = np.zeros(len(part), np.int64)
+        return part
 
     def __len__(self) -> int:
         return len(self.losses)
@@ -138,17 +151,10 @@ class Prepared:
 
     def _prepare_target(self, y: ArrayLike, count: int) -> Array:
         """The labels, or the target array, of so many samples."""
-        layer = type(self.loss_fn).__name__
         shape = (count, *self._graph.nodes[-1].x_shape[1:])
-        if isinstance(self.loss_fn, CrossEntropyLoss):
-            labels: Array = engine.labels(y, layer, "target")
-            if labels.shape != shape[:1]:
-                raise ValueError(f"{layer}: target has shape {labels.shape}, expected {shape[:1]}")
-            return labels
-        target: Array = engine.floating(y, self._dtype, layer, "target")
-        if target.shape != shape:
-            raise ValueError(f"{layer}: target has shape {target.shape}, pred has shape {shape}")
-        return target
+        if self.loss_fn.reads_labels:
+            return self.loss_fn._labels(y, shape)  # type: ignore[no-any-return]
+        return self.loss_fn._target(y, shape, self._dtype)  # type: ignore[no-any-return]
 
     def _prepare_inputs(self, x: Inputs) -> tuple[Array, ...]:
         arrays = [engine.floating(array, self._dtype, self._first, "x") for array in each(x)]

@@ -32,8 +32,8 @@ def compile(
     model
         A layer, or `Sequential`s of layers.
     loss_fn
-        `CrossEntropyLoss` or `MSELoss`. Without it the step can `predict`, and train by gradients
-        that come from elsewhere: `forward`, `backward`, `update`.
+        A loss of `nncore.nn`, its reduction a mean or a sum. Without it the step can `predict`, and
+        train by gradients that come from elsewhere: `forward`, `backward`, `update`.
     optimizer
         Without it the step can give `gradients` but not train. It may hold parameters besides the
         model's.

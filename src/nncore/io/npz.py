@@ -15,6 +15,8 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.io.forms import can_be_held
+
 Arrays = dict[str, NDArray[Any]]
 
 # The entry that holds the metadata, as UTF-8 bytes of a JSON object from strings to strings.
@@ -22,6 +24,7 @@ _METADATA = "__metadata__"
 # The same weights give the same bytes, whenever they are written.
 _DATE = (1980, 1, 1, 0, 0, 0)
 _PIECE = 2**16
+_HELD = "float32, float64 or int64"
 
 
 def check_installed() -> None:
@@ -74,8 +77,8 @@ def _read(file: BinaryIO, size: int) -> tuple[Arrays, dict[str, str]]:
                 tensors[name] = _read_array(name, content, entry.file_size)
     packed = tensors.pop(_METADATA, None)
     for name, array in tensors.items():
-        if array.dtype.kind != "f":
-            raise ValueError(f"{name} has dtype {array.dtype}, expected float32 or float64")
+        if not can_be_held(array.dtype):
+            raise ValueError(f"{name} has dtype {array.dtype}, expected {_HELD}")
     return tensors, {} if packed is None else _decode_metadata(packed)
 
 
@@ -107,8 +110,8 @@ def _read_array(name: str, file: IO[bytes], size: int) -> NDArray[Any]:
         shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
     else:
         raise ValueError(f"{name} has format version {version}, expected (1, 0) or (2, 0)")
-    if not (dtype.kind == "f" and dtype.itemsize in (4, 8)) and dtype != np.uint8:
-        raise ValueError(f"{name} has dtype {dtype}, expected float32 or float64")
+    if not can_be_held(dtype) and dtype != np.uint8:
+        raise ValueError(f"{name} has dtype {dtype}, expected {_HELD}")
     expected = dtype.itemsize
     for extent in shape:
         expected *= extent

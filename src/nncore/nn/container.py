@@ -1,14 +1,16 @@
 """Containers: modules that hold modules."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self, SupportsIndex, overload
+from typing import Any, Self
 
 from nncore.nn.arrays import Array
+from nncore.nn.listed import Listed, check_name, numbered
 from nncore.nn.module import Module, join
 from nncore.nn.summary import Row
+from nncore.nn.tracing import Value
 
 
-class Sequential(Module):
+class Sequential(Listed):
     """Layers one after the other: y = f_n(... f_2(f_1(x))).
 
     Parameters
@@ -29,33 +31,26 @@ class Sequential(Module):
     `insert`. Without layers it returns its input.
     """
 
-    def __init__(self, *layers: Any) -> None:
-        if len(layers) == 1 and isinstance(layers[0], Mapping):
-            self._put(layers[0].items())
-        else:
-            self._put(_numbered(layers))
+    _inlined = True
 
-    def _put(self, named: Iterable[tuple[str, Any]]) -> None:
-        """Set the layers; nothing changes unless all of them are modules under usable names."""
-        named = list(named)
-        for name, layer in named:
-            if not isinstance(layer, Module):
-                hint = ": write ReLU(), an object" if isinstance(layer, type) else ""
-                raise TypeError(
-                    f"Sequential: layer {name} must be a Module, got"
-                    f" {getattr(layer, '__name__', type(layer).__name__)}{hint}"
-                )
-            if not isinstance(name, str):
-                raise TypeError(f"Sequential: the name of a layer must be a string, got {name!r}")
-            # A name is an attribute and a part of the keys of state_dict.
-            if not name or "." in name or hasattr(Module, name) or name.startswith("_"):
-                raise ValueError(f"Sequential: a layer cannot be named {name!r}")
-        for name in [name for name, _ in self._own(Module)]:
-            delattr(self, name)
-        for name, layer in named:
-            setattr(self, name, layer)
+    def _part(self, named: list[tuple[str, Module]]) -> "Sequential":
+        return Sequential(dict(named))
 
-    # ---- the mathematics
+    def forward(self, x: Any, *more: Any) -> Any:
+        """The same as calling the module."""
+        if not isinstance(x, Value):
+            return self(x, *more)
+        for _, layer in self._own(Module):
+            x = layer(x)
+        return x
+
+    @property
+    def _reads_indices(self) -> bool:
+        """Whether x are whole numbers: what the first layer wants of it."""
+        return getattr(next(iter(self._layers), None), "_reads_indices", False)
+
+    def _input(self, x: Any) -> Array:
+        return self._layers[0]._input(x) if self._reads_indices else super()._input(x)
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         record = []
@@ -107,70 +102,117 @@ class Sequential(Module):
             rows += more
         return rows, x
 
-    # ---- the list of layers
 
-    @property
-    def _layers(self) -> list[Module]:
-        return [layer for _, layer in self._own(Module)]
+class ModuleList(Listed):
+    """Modules as a list, for a `forward` that says what becomes of them.
+
+    Parameters
+    ----------
+    modules : iterable of Module, optional
+        They are named by their places: "0", "1", ...
+
+    Raises
+    ------
+    TypeError
+        Something in it is no Module.
+
+    Notes
+    -----
+    The interface of a Python list: ``len``, iteration, indexing, slicing (a new list of the same
+    modules), assignment and deletion by index, ``+``, `append`, `extend`, `insert`, `pop`. It
+    computes nothing itself.
+    """
+
+    _noun = "module"
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        self._put(numbered(() if modules is None else modules))
+
+    def _part(self, named: list[tuple[str, Module]]) -> "ModuleList":
+        return ModuleList(module for _, module in named)
+
+    def __add__(self, other: Iterable[Module]) -> "ModuleList":
+        return ModuleList([*self, *other])
+
+    def _forward(self, *x: Any, **_: Any) -> tuple[Any, Any]:
+        raise NotImplementedError(_HOLDS.format("ModuleList"))
+
+
+class ModuleDict(Module):
+    """Modules by name, for a `forward` that says what becomes of them.
+
+    Parameters
+    ----------
+    modules : mapping of str to Module, optional
+        A name is an attribute and a part of the keys of `state_dict`: no dots, and none that a
+        Module has already.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something in it is no Module; a name cannot be one.
+
+    Notes
+    -----
+    The interface of a Python dict: ``len``, ``in``, iteration over the names, access, assignment
+    and deletion by name, `keys`, `values`, `items`, `update`, `pop`. It computes nothing itself.
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        self.update({} if modules is None else modules)
+
+    def update(self, modules: Mapping[str, Module]) -> Self:
+        """Set several modules, all or none of them; returns the container."""
+        for name, module in modules.items():
+            if not isinstance(module, Module):
+                raise TypeError(f"ModuleDict: {name} must be a Module, got {type(module).__name__}")
+            check_name(self, name, "module")
+        for name, module in modules.items():
+            setattr(self, name, module)
+        return self
+
+    def pop(self, name: str) -> Module:
+        """Take out the module of this name; returns it."""
+        module = self[name]
+        del self[name]
+        return module
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return [name for name, _ in self._own(Module)]
+
+    def values(self) -> Iterable[Module]:
+        """The modules."""
+        return [module for _, module in self._own(Module)]
+
+    def items(self) -> Iterable[tuple[str, Module]]:
+        """Names and modules."""
+        return list(self._own(Module))
+
+    def __getitem__(self, name: str) -> Module:
+        module = self.__dict__.get(name)
+        if not isinstance(module, Module):
+            raise KeyError(name)
+        return module
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        self.update({name: module})
+
+    def __delitem__(self, name: str) -> None:
+        self[name]  # KeyError where there is none
+        delattr(self, name)
 
     def __len__(self) -> int:
-        return len(self._layers)
+        return len(list(self.keys()))
 
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._layers)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
 
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> Module: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Sequential": ...
-    def __getitem__(self, index: Any) -> Module:
-        named = list(self._own(Module))
-        if isinstance(index, slice):
-            return Sequential(dict(named[index]))
-        return named[self._at(index)][1]  # type: ignore[no-any-return]
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and isinstance(self.__dict__.get(name), Module)
 
-    def __setitem__(self, index: SupportsIndex, layer: Module) -> None:
-        named = list(self._own(Module))
-        at = self._at(index)
-        named[at] = (named[at][0], layer)
-        self._put(named)
-
-    def __delitem__(self, index: SupportsIndex | slice) -> None:
-        named = list(self._own(Module))
-        del named[index if isinstance(index, slice) else self._at(index)]
-        self._put(self._renumbered(named))
-
-    def append(self, layer: Module) -> Self:
-        """Add a layer at the end; returns the container."""
-        return self.insert(len(self), layer)
-
-    def extend(self, layers: Iterable[Module]) -> Self:
-        """Add layers at the end; returns the container."""
-        self._put(self._renumbered([*self._own(Module), *_numbered(layers)]))
-        return self
-
-    def insert(self, index: int, layer: Module) -> Self:
-        """Put a layer before the one at `index`; returns the container."""
-        named: list[tuple[str, Any]] = list(self._own(Module))
-        named.insert(index, (str(len(named)), layer))
-        self._put(self._renumbered(named))
-        return self
-
-    def _renumbered(self, named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-        """Numbers follow the places; names that were given stay."""
-        return [
-            (str(at) if name.isdecimal() else name, layer) for at, (name, layer) in enumerate(named)
-        ]
-
-    def _at(self, index: SupportsIndex) -> int:
-        if not hasattr(index, "__index__"):
-            raise TypeError(f"Sequential: index must be an integer or a slice, got {index!r}")
-        count = len(self)
-        at = index.__index__()
-        if not -count <= at < count:
-            raise IndexError(f"Sequential: index {at} is out of range for {count} layers")
-        return at % count
+    def _forward(self, *x: Any, **_: Any) -> tuple[Any, Any]:
+        raise NotImplementedError(_HOLDS.format("ModuleDict"))
 
 
-def _numbered(layers: Iterable[Any]) -> list[tuple[str, Any]]:
-    return [(str(at), layer) for at, layer in enumerate(layers)]
+_HOLDS = "{} holds modules and computes nothing: call them, in the forward of a Module that has it"

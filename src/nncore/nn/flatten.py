@@ -1,5 +1,6 @@
 """Layers that only reshape."""
 
+import math
 from typing import Any
 
 from nncore._core import engine
@@ -68,3 +69,86 @@ class Flatten(Module):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Part one axis of x into several, in logical order: the inverse of `Flatten`.
+
+    Backward gives the gradient the shape of x again.
+
+    Parameters
+    ----------
+    dim : int
+        The axis; negative ones count from the end.
+    unflattened_size : sequence of int
+        The sizes it becomes; one of them may be -1, and follows from the others.
+
+    Raises
+    ------
+    TypeError, ValueError
+        At construction: they are no integers, a size is below -1, or two are -1. At a call: x has
+        no such axis, or it is not the product of the sizes.
+
+    Notes
+    -----
+    Shapes: x (..., product, ...), y (..., *unflattened_size, ...). y may be a view of x.
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...] | list[int]) -> None:
+        self.dim = index("Unflatten", "dim", dim)
+        if not isinstance(unflattened_size, (tuple, list)) or not unflattened_size:
+            raise TypeError(
+                f"Unflatten: unflattened_size must be a tuple of sizes, got {unflattened_size!r}"
+            )
+        sizes = tuple(index("Unflatten", "unflattened_size", size) for size in unflattened_size)
+        if min(sizes) < -1 or sizes.count(-1) > 1:
+            raise ValueError(
+                "Unflatten: unflattened_size must be sizes, at most one of them -1, got"
+                f" {unflattened_size!r}"
+            )
+        self.unflattened_size = sizes
+
+    def _shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of y."""
+        if not -len(shape) <= self.dim < len(shape):
+            raise ValueError(
+                f"Unflatten: dim must be an axis of x, got {self.dim} for x of shape {shape}"
+            )
+        axis = self.dim % len(shape)
+        known = math.prod(size for size in self.unflattened_size if size != -1)
+        rest = shape[axis] // known if known else 0
+        sizes = tuple(rest if size == -1 else size for size in self.unflattened_size)
+        if math.prod(sizes) != shape[axis]:
+            raise ValueError(
+                f"Unflatten: axis {axis} of x has size {shape[axis]}, which is not"
+                f" {self.unflattened_size}"
+            )
+        return (*shape[:axis], *sizes, *shape[axis + 1 :])
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        return x.reshape(self._shape_of(x.shape)), x.shape
+
+    def _backward(self, saved: Any, grad: Array) -> Array:
+        return grad.reshape(saved)
+
+    def _backward_last(self, saved: Any, grad: Array) -> None:
+        pass
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class Identity(Module):
+    """y = x; dx = dy. Takes any arguments and heeds none, so that it may stand in for any layer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def _forward(self, x: Array) -> tuple[Array, Any]:
+        return x, None
+
+    def _backward(self, saved: Any, grad: Array) -> Array:
+        return grad
+
+    def _backward_last(self, saved: Any, grad: Array) -> None:
+        pass

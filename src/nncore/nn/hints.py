@@ -23,6 +23,25 @@ MODULE = {
     "half": "nncore has float32 and float64: write model.astype(np.float32)",
     "numpy": "write {name: p.data for name, p in model.named_parameters()}",
 }
+_OWN = "write a Module with _forward and _backward in NumPy for it (docs/composing.md)"
+# Of what `forward` of a composed module computes with.
+VALUE = {
+    "size": "write x.shape",
+    "view": "write x.reshape",
+    "T": _OWN,
+    "relu": "make a layer in __init__, self.act = nn.ReLU(), and call it",
+    "detach": _OWN,
+    "data": "its numbers are not there while forward is traced",
+    "numpy": "its numbers are not there while forward is traced",
+    "item": "its numbers are not there while forward is traced",
+}
+NUMPY = {
+    "concatenate": "write nncore.concatenate([a, b], axis=1)",
+    "stack": "write nncore.concatenate of values with an axis of size 1 more",
+    "mean": "write x.mean(axes)",
+    "reshape": "write x.reshape(shape)",
+    "ravel": "write x.flatten()",
+}
 LOSS = {
     "backward": "a loss is a float; write model.backward(loss_fn.backward())",
     "item": "a loss is a float already",

@@ -5,10 +5,13 @@ from typing import Any
 import numpy as np
 
 from nncore._core import engine
+from nncore.nn import records
 from nncore.nn.arguments import flag, show
 from nncore.nn.arrays import Array
 from nncore.nn.images import ImageLayer, over_image, window_counts
 from nncore.nn.operation import Operation, Pair, Shape
+from nncore.nn.recording import records_kept
+from nncore.nn.tracing import Value
 
 
 class Winners(ImageLayer):
@@ -24,19 +27,20 @@ class Winners(ImageLayer):
             )
         return super()._operation(shape)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Any, *more: Any) -> Any:
         """The output for the batch `x`; with `return_indices` also where its elements stood."""
-        if not self.return_indices:
-            return super().__call__(x)
+        if not self.return_indices or isinstance(x, Value):
+            return super().__call__(x, *more)
         x = self._input(x)
-        records = self._records_to_fill()
+        keep = records_kept(self, 1 if self.training else 0)
+        kept_records = records.room(self, keep) if keep else None
         is_batch = x.ndim == self._axes + 2
         operation = super()._operation(self._batch_shape(x.shape))
         y, kept = engine.operation_forward(operation, x.reshape(operation.x_shape))
         indices = self._as_given(_indices(operation, kept), is_batch)
         y = self._as_given(y, is_batch)
-        if records is not None:
-            records.append(((operation, kept, is_batch), y.shape, y.dtype))
+        if kept_records is not None:
+            kept_records.append(((operation, kept, is_batch), records.kind(y)))
         return y, indices
 
 

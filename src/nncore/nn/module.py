@@ -6,7 +6,6 @@ copies) is here and written once.
 """
 
 import copy
-from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self, overload
 
@@ -14,34 +13,22 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nncore._core import engine
-from nncore.nn import hints, init, state, structure
+from nncore.nn import buffers, composed, hints, init, records, state, structure
 from nncore.nn.arrays import Array, element_type, element_type_of
-from nncore.nn.parameter import Parameter
+from nncore.nn.hooks import HOOKED, Hookable
+from nncore.nn.parameter import Parameter, ParameterIterator
 from nncore.nn.recording import records_kept
 from nncore.nn.summary import Row, Summary, summarise
+from nncore.nn.tracing import Value
 
 # What changes without a change of structure; set past __setattr__.
-_BOOKS = ("_records", "_dtype_seen", "_mean", "_operation_seen")
+_BOOKS = (
+    *("_records", "_dtype_seen", "_mean", "_operation_seen", "_trace", "_buffers_seen"),
+    *HOOKED,
+)
 
 
-class ParameterIterator(Iterator[Parameter]):
-    """The parameters of a module, one after the other; `named()` gives them with their names.
-
-    Optimisers take the names from it, to say which parameter they complain about.
-    """
-
-    def __init__(self, pairs: Iterator[tuple[str, Parameter]]) -> None:
-        self._pairs = pairs
-
-    def __next__(self) -> Parameter:
-        return next(self._pairs)[1]
-
-    def named(self) -> Iterator[tuple[str, Parameter]]:
-        """The rest of them as (name, parameter)."""
-        return self._pairs
-
-
-class Module:
+class Module(Hookable, buffers.Buffered):
     """The base of layers and models.
 
     Attributes that are `Parameter`s or `Module`s belong to the module; their names make up the
@@ -55,6 +42,19 @@ class Module:
             def _backward(self, saved, grad):
                 return 2 * saved * grad      # dx; gradients of parameters are added to theirs
 
+    A module that only composes others defines `forward` instead, and needs no backward of its
+    own::
+
+        class Block(nn.Module):
+            def __init__(self, body):
+                self.body = body
+                self.scale = nn.Parameter(np.ones(()))
+
+            def forward(self, x):
+                return self.body(x) * self.scale + x
+
+    It may have several inputs and return a tuple; see docs/composing.md.
+
     **Records.** In `train()` mode (the default) a call remembers what `backward` needs, in
     `eval()` mode it does not: such a model remembers nothing and may be used from many threads at
     once. `nncore.recording` and `nncore.no_record` override. `backward` consumes its record. Only
@@ -63,23 +63,30 @@ class Module:
     """
 
     training: bool = True
+    _composed: bool = False  # whether its mathematics is that of the modules in its `forward`
+    _inlined: bool = False  # whether, called with a traced value, it runs its `forward`
 
-    # ---- the mathematics, defined by each layer
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        composed.settle(cls)
+
+    # ---- the mathematics, defined by each layer. With several inputs: _forward(x1, x2, ...) and
+    # a tuple of dx; with several outputs: tuples of y and of grad.
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         """y, and what `_backward` needs."""
         raise NotImplementedError(
             f"{type(self).__name__}: define _forward(x) -> (y, saved)"
-            " and _backward(saved, grad) -> dx"
+            " and _backward(saved, grad) -> dx, or forward(x) that composes other modules"
         )
 
     def _backward(self, saved: Any, grad: Array) -> Array:
         """dx; adds the gradients of the parameters to theirs."""
         raise NotImplementedError(f"{type(self).__name__}: define _backward(saved, grad) -> dx")
 
-    def _forward_only(self, x: Array) -> Array:
+    def _forward_only(self, *x: Any, **_: Any) -> Array:
         """y alone, where no backward follows: a layer that can save work by that overrides it."""
-        return self._forward(x)[0]
+        return self._forward(*x)[0]
 
     def _backward_last(self, saved: Any, grad: Array) -> None:
         """The gradients of the parameters alone: a layer that can do without dx overrides it."""
@@ -95,31 +102,36 @@ class Module:
 
     # ---- calling
 
-    def __call__(self, x: Any) -> Array:
-        """The output for the batch `x`, in the model's dtype."""
-        x = self._input(x)
-        records = self._records_to_fill()
-        if records is None:
-            return self._forward_only(x)
-        y, saved = self._forward(x)
-        records.append((saved, y.shape, y.dtype))
+    def __call__(self, x: Any, *more: Any) -> Any:
+        """The output for the batch `x` (or several inputs), in the model's dtype."""
+        if isinstance(x, Value):
+            return x.tape.call(self, (x, *more))
+        inputs = (self._input(x), *map(self._input, more)) if more else (self._input(x),)
+        keep = records_kept(self, 1 if self.training else 0)
+        if keep == 0:
+            return buffers.guarded(self, self._forward_only, *inputs)
+        kept = records.room(self, keep)
+        y, saved = buffers.guarded(self, self._forward, *inputs)
+        kept.append((saved, records.kind(y)))
         return y
 
-    def forward(self, x: Any) -> Array:
+    def forward(self, x: Any, *more: Any) -> Any:
         """The same as calling the module."""
-        return self(x)
+        if isinstance(x, Value):  # super().forward(x), from the `forward` of a subclass
+            return x.tape.leaf(composed.inherited(self), (x, *more))
+        return self(x, *more)
 
     @overload
-    def backward(self, grad: Any, input_grad: Literal[True]) -> Array: ...
+    def backward(self, grad: Any, input_grad: Literal[True]) -> Any: ...
     @overload
-    def backward(self, grad: Any, input_grad: bool | None = None) -> Array | None: ...
-    def backward(self, grad: Any, input_grad: bool | None = None) -> Array | None:
+    def backward(self, grad: Any, input_grad: bool | None = None) -> Any | None: ...
+    def backward(self, grad: Any, input_grad: bool | None = None) -> Any | None:
         """Back-propagate: add to the gradients of all parameters, for the last recorded forward.
 
         Parameters
         ----------
         grad : array_like
-            dC/dy, of the shape of the output.
+            dC/dy, of the shape of the output; of several outputs a tuple.
         input_grad : bool, optional
             Whether to compute dC/dx. By default a single layer does, as a link in a chain that is
             called by hand, and a module made of others does not: nobody asks a model for the
@@ -128,7 +140,7 @@ class Module:
         Returns
         -------
         array or None
-            dC/dx, of the shape of x; None without `input_grad`.
+            dC/dx, of the shape of x, of several inputs a tuple; None without `input_grad`.
 
         Raises
         ------
@@ -138,23 +150,7 @@ class Module:
             `grad` is not of floating numbers; it has another shape than the output. The record
             stays.
         """
-        name = type(self).__name__
-        records = self.__dict__.get("_records")
-        if not records:
-            raise RuntimeError(
-                f"{name}: backward has no recorded forward: call the model first, in train() mode"
-                " or within nncore.recording(model); each record serves one backward"
-            )
-        saved, shape, dtype = records[-1]
-        if grad is None:
-            raise TypeError(
-                f"{name}: grad is None, expected an array of {dtype.name}; where it comes from"
-                " another module, write module.backward(grad, input_grad=True)"
-            )
-        grad = engine.floating(grad, dtype, name, "grad")
-        if grad.shape != shape:
-            raise ValueError(f"{name}: grad has shape {grad.shape}, expected {shape}")
-        records.pop()
+        saved, grad = records.take(self, grad)
         if input_grad is None:
             input_grad = next(self.children(), None) is None
         if input_grad:
@@ -164,20 +160,9 @@ class Module:
 
     def _input(self, x: Any) -> Array:
         """`x` in the dtype of the parameters: the one place of conversion, at the root."""
+        if self._composed and isinstance(x, np.ndarray) and x.dtype.kind in "iu":
+            return x  # indices, perhaps: the layer that is called with them knows
         return engine.floating(x, self.dtype or element_type_of(x), type(self).__name__, "x")
-
-    def _records_to_fill(self) -> "deque[tuple[Any, tuple[int, ...], np.dtype[Any]]] | None":
-        """The records, with room for one more; None where nothing is recorded."""
-        keep = records_kept(self, 1 if self.training else 0)
-        if keep == 0:
-            return None
-        records = self.__dict__.get("_records")
-        if records is None:
-            records = self.__dict__["_records"] = deque()
-        # Before the work rather than after it: the old record's arrays are free for the new one.
-        while len(records) >= keep:
-            records.popleft()
-        return records
 
     @property
     def dtype(self) -> np.dtype[Any] | None:
@@ -187,7 +172,7 @@ class Module:
         if seen is not None and seen[0] == version:
             found: np.dtype[Any] | None = seen[1]
             return found
-        named = dict(self.named_parameters())
+        named: dict[str, Any] = dict(self.named_parameters()) or dict(buffers.floating(self))
         if len({parameter.dtype for parameter in named.values()}) > 1:
             listed = ", ".join(f"{name} {parameter.dtype}" for name, parameter in named.items())
             raise TypeError(f"{type(self).__name__}: parameters of different dtypes: {listed}")
@@ -204,6 +189,7 @@ class Module:
                 f"{type(self).__name__}: {name} is a Parameter, got {type(value).__name__}:"
                 f" write {name}.data[...] = value"
             )
+        buffers.check_assignment(self, name, value)
         super().__setattr__(name, value)
         structure.changed()
 
@@ -313,7 +299,7 @@ class Module:
             module._reset(seed, name)
 
     def state_dict(self) -> dict[str, Array]:
-        """All parameters by name, as copies: a snapshot, which training does not change.
+        """All parameters and buffers by name, as copies: a snapshot, which training leaves alone.
 
         The names are PyTorch's. (PyTorch's `state_dict` refers to the live values instead.)
         """
@@ -322,7 +308,7 @@ class Module:
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
     ) -> state.LoadResult:
-        """Copy values into the parameters, by name; all or nothing.
+        """Copy values into the parameters and buffers, by name; all or nothing.
 
         Parameters
         ----------
@@ -349,7 +335,8 @@ class Module:
         """Take over the values of a module of the same structure: w <- w + tau (source - w).
 
         In place: a small `tau` at each step makes this the moving average that target networks
-        are (Polyak and Juditsky, 1992). TypeError or ValueError, and nothing changed, where
+        are (Polyak and Juditsky, 1992); buffers are copied as they are, unless tau is 0, since they
+        are averages already or counters. TypeError or ValueError, and nothing changed, where
         `source` is no module, `tau` not in [0, 1], or names or shapes differ.
         """
         state.copy_from(self, source, tau)
@@ -361,6 +348,8 @@ class Module:
         memo: dict[int, Any] = {}
         for parameter in self.parameters():
             memo[id(parameter)] = Parameter(parameter.data, parameter.requires_grad, dtype=wanted)
+        for _, buffer in buffers.floating(self):
+            memo[id(buffer)] = buffer.astype(wanted)
         return copy.deepcopy(self, memo)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -375,9 +364,9 @@ class Module:
         """
         return summarise(self, input_shape)
 
-    def _rows(self, name: str, x: Array) -> tuple[list[Row], Array]:
-        """The rows of `summary` and the output, for an empty batch `x`."""
-        y = self._forward_only(x)
+    def _rows(self, name: str, *inputs: Any) -> tuple[list[Row], Any]:
+        """The rows of `summary` and the output, for an empty batch."""
+        (x, *_), y = inputs, self._forward_only(*inputs)
         work = self._multiply_adds(x.shape[1:], y.shape[1:])
         return [Row(name, type(self).__name__, y.shape[1:], self, work)], y
 

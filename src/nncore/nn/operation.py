@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nncore._core import engine
@@ -21,6 +20,9 @@ from nncore.nn.parameter import Parameter
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
+
+# What becomes of the losses of a batch, as the engine numbers it.
+REDUCTIONS = ("mean", "sum", "batchmean", "none")
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Operation:
     parameter: tuple[float, float] = (0.0, 0.0)  # numbers of the operation, as nncore.h says
     count_include_pad: bool = True
     divisor: int = 0  # 0: the number of cells
+    reduction: int = 0  # of a loss: an index of REDUCTIONS
+    ignore_index: int | None = None  # of a loss of labels
     weight: NDArray[Any] | None = None
     bias: NDArray[Any] | None = None
     weight_grad: NDArray[Any] | None = None  # None: frozen
@@ -56,7 +60,9 @@ class Operation:
     training: bool = False  # the layer is in training mode
     buffers: tuple[NDArray[Any], ...] = ()  # changed by forward in training
     stream: tuple[int, str] | None = None  # seed and name of its random numbers
-    calls: NDArray[np.uint64] | None = None  # one number: forwards in training so far
+    calls: NDArray[Any] | None = None  # one 64-bit integer: forwards in training so far
+    entries: int = 0  # of Embedding's weight
+    padding_entry: int = -1
     parameters: list[Parameter] = field(default_factory=list)
 
     def hold(self, shape: Shape, weight: Parameter | None, bias: Parameter | None) -> Operation:

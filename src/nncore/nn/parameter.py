@@ -1,5 +1,6 @@
 """A parameter: what training changes, and the gradient by which it does."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,20 @@ class Parameter:
 
     def __setstate__(self, state: tuple[Array, bool]) -> None:
         self._set(*state)
+
+
+class ParameterIterator(Iterator[Parameter]):
+    """The parameters of a module, one after the other; `named()` gives them with their names.
+
+    Optimisers take the names from it, to say which parameter they complain about.
+    """
+
+    def __init__(self, pairs: Iterator[tuple[str, Parameter]]) -> None:
+        self._pairs = pairs
+
+    def __next__(self) -> Parameter:
+        return next(self._pairs)[1]
+
+    def named(self) -> Iterator[tuple[str, Parameter]]:
+        """The rest of them as (name, parameter)."""
+        return self._pairs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nncore._core import engine
-from nncore.nn import structure
+from nncore.nn import buffers, structure
 from nncore.nn.arrays import Array, value
 from nncore.nn.parameter import Parameter
 
@@ -67,15 +67,36 @@ def _named(module: "Module") -> Iterator[tuple[str, Parameter]]:
             yield (f"{path}.{name}" if path else name), parameter
 
 
+def _arrays(module: "Module") -> dict[str, Array]:
+    """The arrays of the state by every name, in PyTorch's order: a module's buffers come after its
+    parameters."""
+    found: dict[str, Array] = {}
+    for path, part in module._paths():
+        prefix = f"{path}." if path else ""
+        found |= {prefix + name: parameter.data for name, parameter in part._own(Parameter)}
+        found |= {prefix + name: array for name, array, kept in buffers.own(part) if kept}
+    return found
+
+
 def state_dict(module: "Module") -> dict[str, Array]:
-    return {name: parameter.data.copy() for name, parameter in _named(module)}
+    return {name: array.copy() for name, array in _arrays(module).items()}
+
+
+def _converted(given: Any, like: Array, layer: str, name: str) -> Array:
+    """A value for the array `like`: floating numbers, or whole ones for a counter."""
+    if like.dtype.kind == "f":
+        return value(given, like.dtype, layer, name)
+    array = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{layer}: {name} has dtype {array.dtype}, expected {like.dtype}")
+    return array.astype(like.dtype)
 
 
 def load_state_dict(module: "Module", given: Mapping[str, Any], strict: bool) -> LoadResult:
     layer = type(module).__name__
     if not isinstance(given, Mapping):
         raise TypeError(f"{layer}: state_dict must be a mapping, got {type(given).__name__}")
-    own = dict(_named(module))
+    own = _arrays(module)
     missing = [name for name in own if name not in given]
     unexpected = [str(name) for name in given if name not in own]
     faults: list[str] = []
@@ -83,30 +104,30 @@ def load_state_dict(module: "Module", given: Mapping[str, Any], strict: bool) ->
         faults += [f"{name} is missing" for name in missing]
         faults += [f"{name} is unexpected" for name in unexpected]
     only_dtypes = not faults
-    staged: dict[str, tuple[Parameter, Array]] = {}
+    staged: dict[str, tuple[Array, Array]] = {}
     mismatched: dict[str, tuple[Shape, Shape]] = {}
-    for name, parameter in own.items():
+    for name, target in own.items():
         if name not in given:
             continue
         try:
-            array = value(given[name], parameter.dtype, layer, name)
+            array = _converted(given[name], target, layer, name)
         except TypeError as error:
             faults.append(str(error).removeprefix(f"{layer}: "))
             continue
-        if array.shape != parameter.shape:
+        if array.shape != target.shape:
             if not strict:
-                mismatched[name] = array.shape, parameter.shape
+                mismatched[name] = array.shape, target.shape
                 continue
-            faults.append(f"{name} has shape {array.shape}, expected {parameter.shape}")
+            faults.append(f"{name} has shape {array.shape}, expected {target.shape}")
             only_dtypes = False
             continue
         # A copy: the values may be views of the very parameters that are written next.
-        staged[name] = parameter, np.array(array)
+        staged[name] = target, np.array(array)
     if faults:
         message = f"{layer}: state_dict does not fit, nothing was loaded: " + "; ".join(faults)
         raise TypeError(message) if only_dtypes else ValueError(message)
-    for parameter, array in staged.values():
-        parameter.data[...] = array
+    for target, array in staged.values():
+        target[...] = array
     result = LoadResult(missing, unexpected)
     result.taken, result.mismatched = list(staged), mismatched
     return result
@@ -121,32 +142,36 @@ def copy_from(module: "Module", source: Any, tau: float) -> None:
     version, kept = structure.version(), module.__dict__.get("_mean")
     if kept is None or kept[0] != version or kept[1]() is not source:
         pairs = _pairs(module, source, layer)
-        kept = version, weakref.ref(source), pairs, _mean(pairs)
+        weights = {id(parameter.data) for _, parameter in _named(module)}
+        learned = [pair for pair in pairs if id(pair[0]) in weights]
+        others = [pair for pair in pairs if id(pair[0]) not in weights]
+        kept = version, weakref.ref(source), learned, others, _mean(learned)
         if all(own.dtype == theirs.dtype for own, theirs in pairs):
             module.__dict__["_mean"] = kept  # good while neither of the two changes
-    _, _, pairs, mean = kept
+    _, _, learned, others, mean = kept
     if tau == 1:
-        for own, theirs in pairs:
-            own[...] = theirs
+        others = learned + others
     else:
         mean.run(lr=-float(tau), weight_decay=-1.0)
+    for own, theirs in others if tau > 0 else []:
+        own[...] = theirs
 
 
 def _pairs(module: "Module", source: Any, layer: str) -> list[tuple[Array, Array]]:
     """The arrays of both by name, each of the module's once; those they share are left out."""
     if not hasattr(source, "_paths"):
         raise TypeError(f"{layer}: source must be a Module, got {type(source).__name__}")
-    own, theirs = dict(_named(module)), dict(_named(source))
+    own, theirs = _arrays(module), _arrays(source)
     faults = [f"{name} is missing" for name in own if name not in theirs]
     faults += [f"{name} is unexpected" for name in theirs if name not in own]
     faults += [
-        f"{name} has shape {theirs[name].shape}, expected {parameter.shape}"
-        for name, parameter in own.items()
-        if name in theirs and theirs[name].shape != parameter.shape
+        f"{name} has shape {theirs[name].shape}, expected {array.shape}"
+        for name, array in own.items()
+        if name in theirs and theirs[name].shape != array.shape
     ]
     if faults:
         raise ValueError(f"{layer}: source does not fit, nothing was copied: " + "; ".join(faults))
-    once = {id(own[name]): (own[name].data, theirs[name].data) for name in own}
+    once = {id(array): (array, theirs[name]) for name, array in own.items()}
     return [(mine, other) for mine, other in once.values() if mine is not other]
 
 

@@ -1,7 +1,7 @@
 """The table of a model's layers: what comes out of each, what it holds, what it costs."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,13 +19,14 @@ class Row(NamedTuple):
     name: str
     kind: str
     output_shape: tuple[int, ...]  # of one sample
-    module: "Module"
+    module: Any  # a Module, or what else holds parameters
     multiply_adds: int  # of the forward of one sample
 
     @property
     def parameters(self) -> int:
         """The number of parameters of the layer, each array counted once."""
-        return sum(parameter.size for parameter in self.module.parameters())
+        sizes: list[int] = [parameter.size for parameter in self.module.parameters()]
+        return sum(sizes)
 
 
 @dataclass

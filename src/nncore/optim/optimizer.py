@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from nncore._core import engine
 from nncore.nn import structure
 from nncore.nn.arrays import Array, zeros
-from nncore.nn.module import Module, ParameterIterator
-from nncore.nn.parameter import Parameter
+from nncore.nn.module import Module
+from nncore.nn.parameter import Parameter, ParameterIterator
 from nncore.optim import state
 from nncore.optim.checks import limit
 

@@ -1,6 +1,7 @@
 """Arguments of `Trainer`, checked before anything is changed."""
 
-from typing import Any
+import inspect
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,6 +63,40 @@ def pair(function: str, name: str, given: Any) -> tuple[Any, Any]:
     return given[0], given[1]
 
 
+class Schedule(NamedTuple):
+    """When a scheduler steps, and whether it takes a value then."""
+
+    interval: str
+    takes_value: bool
+
+
+def schedule(scheduler: Any, interval: Any, optimizer: Any) -> Schedule:
+    """When the scheduler steps, and whether it takes a value then."""
+    if interval not in ("epoch", "batch"):
+        raise ValueError(
+            f"Trainer: scheduler_interval must be 'epoch' or 'batch', got {interval!r}"
+        )
+    if scheduler is None:
+        return Schedule(interval, False)
+    if isinstance(scheduler, type) or not hasattr(scheduler, "step"):
+        raise TypeError(f"Trainer: scheduler must have a method step, got {_kind(scheduler)}")
+    own = getattr(scheduler, "optimizer", optimizer)
+    if own is not optimizer:
+        raise ValueError("Trainer: scheduler is of another optimizer than the trainer's")
+    wanted = [
+        parameter
+        for parameter in inspect.signature(scheduler.step).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    if wanted and interval == "batch":
+        raise ValueError(
+            f"Trainer: {type(scheduler).__name__} takes a value of each epoch: it cannot step by"
+            " batch"
+        )
+    return Schedule(interval, bool(wanted))
+
+
 def verbosity(function: str, verbose: Any) -> int:
     """0, 1 or 2; True is 1."""
     if not isinstance(verbose, (int, np.integer)):
@@ -74,17 +109,17 @@ def verbosity(function: str, verbose: Any) -> int:
 def target(function: str, loss_fn: Any, output: Array, data: Samples) -> None:
     """Whether the loss takes the targets beside the model's output for the first sample."""
     if isinstance(loss_fn, CrossEntropyLoss):
-        _labels(function, output, data.y)
+        _labels(function, output, data.y, loss_fn.ignore_index)
     with no_record():
         loss_fn(output, data.y[:1])
 
 
-def _labels(function: str, output: Array, y: Array) -> None:
+def _labels(function: str, output: Array, y: Array, ignored: int) -> None:
     """The range of all labels: one found in the middle of an epoch would come too late."""
     if y.dtype.kind not in "iu" or output.ndim != y.ndim + 1:
         return  # the loss says it
     classes = output.shape[1]
-    wrong = np.flatnonzero((y < 0) | (y >= classes))
+    wrong = np.flatnonzero(((y < 0) | (y >= classes)) & (y != ignored))
     if wrong.size:
         row = np.unravel_index(int(wrong[0]), y.shape)
         where = ", ".join(str(index) for index in row)

@@ -5,7 +5,9 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Any, TextIO
+
+import numpy as np
 
 from nncore.training import table
 
@@ -38,8 +40,9 @@ class Console:
         """A remark in a line of its own."""
         self._line(text)
 
-    def row(self, epoch: int, last: int, values: Mapping[str, float]) -> None:
-        """An epoch, under a header where the columns are new."""
+    def row(self, epoch: int, last: int, values: Mapping[str, Any]) -> None:
+        """An epoch, under a header where the columns are new; what is no number has no column."""
+        values = {name: value for name, value in values.items() if np.ndim(value) == 0}
         if (names := tuple(values)) != self._names:
             self._line(table.header(names))
             self._names = names
@@ -49,17 +52,18 @@ class Console:
         """Begin to count: what is over in an instant needs no bar."""
         self._drawn_at = time.perf_counter()
 
-    def bar(self, epoch: int, last: int, batch: int, batches: int, loss: float) -> None:
+    def bar(self, epoch: int, last: int, batch: int, batches: int | None, loss: float) -> None:
         """Draw how far the epoch is, at most ten times a second."""
         now = time.perf_counter()
         if self._stream is None or now - self._drawn_at < _SECONDS_BETWEEN_DRAWINGS:
             return
         self._drawn_at = now
-        filled = _BAR_WIDTH * batch // batches
-        line = (
-            f"{table.epoch_cell(epoch, last)}  [{'=' * filled}{' ' * (_BAR_WIDTH - filled)}]"
-            f" {batch}/{batches}  loss {table.number(loss)}"
-        )
+        if batches is None:  # a loader that does not say
+            bar = f"batch {batch}"
+        else:
+            filled = min(_BAR_WIDTH, _BAR_WIDTH * batch // max(batches, 1))
+            bar = f"[{'=' * filled}{' ' * (_BAR_WIDTH - filled)}] {batch}/{batches}"
+        line = f"{table.epoch_cell(epoch, last)}  {bar}  loss {table.number(loss)}"
         # A line that wraps could not be taken back.
         width = shutil.get_terminal_size().columns - 1
         self._stream.write(f"\r{line[:width]}\x1b[K")

@@ -1,6 +1,9 @@
 """How well a model does: empirical risk, error rate, the gap between training and test."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from nncore.training.table import number, percent
 
@@ -19,11 +22,14 @@ class Evaluation:
         labels.
     samples : int
         N.
+    metrics : dict of str to float or array
+        The trainer's metrics, by name.
     """
 
     empirical_risk: float
     accuracy: float | None
     samples: int
+    metrics: dict[str, Any] = field(default_factory=dict)
 
     @property
     def loss(self) -> float:
@@ -39,6 +45,9 @@ class Evaluation:
         text = f"empirical risk (loss) {number(self.empirical_risk)}"
         if self.accuracy is not None and self.error_rate is not None:
             text += f", accuracy {percent(self.accuracy)}, error rate {percent(self.error_rate)}"
+        for name, value in self.metrics.items():
+            if np.ndim(value) == 0 and name != "accuracy":
+                text += f", {name} {number(value)}"
         return f"{text}, {self.samples:,} samples"
 
 

@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore.nn.arrays import Array
-from nncore.training.evaluation import Evaluation
 
 
 class Meter:
@@ -45,8 +44,17 @@ class Meter:
             self._correct += int(correct[begin:end].sum())
 
     @property
+    def samples(self) -> int:
+        return self._samples
+
+    @property
+    def total(self) -> float:
+        """The sum of the losses of all samples."""
+        return self._loss
+
+    @property
     def loss(self) -> float:
-        return self._loss / self._samples
+        return self._loss / self._samples if self._samples else float("nan")
 
     @property
     def accuracy(self) -> float | None:
@@ -57,5 +65,13 @@ class Meter:
         accuracy = {} if self.accuracy is None else {"accuracy": self.accuracy}
         return {"loss": self.loss, **accuracy}
 
-    def evaluation(self) -> Evaluation:
-        return Evaluation(self.loss, self.accuracy, self._samples)
+    @property
+    def state(self) -> list[float]:
+        """The sums: a meter that is given them goes on from there."""
+        return [self._samples, self._loss, self._labels, self._correct]
+
+    @state.setter
+    def state(self, state: list[float]) -> None:
+        samples, loss, labels, correct = state
+        self._samples, self._labels, self._correct = int(samples), int(labels), int(correct)
+        self._loss = float(loss)

@@ -1,4 +1,4 @@
-"""A data set, batch by batch: by the compiled step or layer by layer, with the same bits."""
+"""A batch of the training loop: by the compiled step or layer by layer, with the same bits."""
 
 import math
 from collections.abc import Callable
@@ -11,12 +11,16 @@ from nncore._core import engine
 from nncore.compiler import Step, compile
 from nncore.compiler.prepared import Batches
 from nncore.losses import CrossEntropyLoss
+from nncore.nn import structure
 from nncore.nn.arrays import Array
 from nncore.nn.module import Module
+from nncore.nn.parameter import Parameter
 from nncore.nn.recording import no_record
 from nncore.optim import Optimizer
-from nncore.training.meter import Meter
+from nncore.training.rule import Rule
 from nncore.training.samples import Samples
+from nncore.training.tally import Tally
+from nncore.training.weighting import Weights, weighted
 
 Order = NDArray[np.int64] | None
 
@@ -29,45 +33,133 @@ class Watcher(NamedTuple):
 
 
 class Runner:
-    """Runs a data set in batches. This one needs single batches, which its subclasses define.
+    """Runs batches. Subclasses define how the gradients of one are computed, and predictions.
 
     Losses are means over the batch; outputs are the model's.
     """
 
-    def train(self, x: Array, y: Array) -> tuple[float, Array]:
-        """Loss and output of a batch, then the update; none where the loss is not finite."""
+    def __init__(self, model: Module, loss_fn: Any, optimizer: Any, rule: Rule) -> None:
+        self._model, self._loss_fn, self._optimizer, self._rule = model, loss_fn, optimizer, rule
+        self._seen, self._listed = -1, list[Parameter]()
+        # Of the batches that wait for their common update:
+        self._batches = self._samples = 0
+
+    # ---- one batch
+
+    def _gradients(self, x: Array, y: Array, weights: Weights | None) -> tuple[float, Array]:
+        """Loss and output; adds the gradients, to cleared ones where no batch waits.
+
+        Where the loss is not finite, what the gradients are does not matter.
+        """
         raise NotImplementedError
 
-    def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:
-        """Loss and output of a batch; changes and records nothing."""
-        raise NotImplementedError
+    @property
+    def _parameters(self) -> list[Parameter]:
+        if self._seen != structure.version():
+            self._seen, self._listed = structure.version(), list(self._model.parameters())
+        return self._listed
+
+    def _clear_unless_waiting(self) -> None:
+        if self._batches == 0:
+            for parameter in self._parameters:
+                parameter.zero_grad()
+
+    def _loss_and_grad(
+        self, output: Array, y: Array, weights: Weights | None
+    ) -> tuple[float, Array | None]:
+        """The loss, and the gradient of the output; None where the loss is not finite."""
+        if weights is None:
+            loss = float(self._loss_fn(output, y))
+        else:
+            loss, grad = weighted(self._loss_fn, output, y, weights)
+        if not math.isfinite(loss):
+            return loss, None
+        if weights is None:
+            grad = self._loss_fn.backward()
+        # Sums over batches are divided once, by all their samples.
+        return loss, grad * self._share(len(y)) if self._rule.accumulate > 1 else grad
+
+    def _share(self, samples: int) -> int:
+        """What a batch counts beside others: as many as its samples where the loss is a mean."""
+        return samples if getattr(self._loss_fn, "reduction", "mean") == "mean" else 1
+
+    def train(self, x: Array, y: Array, weights: Weights | None, tally: Tally) -> float:
+        """Gradients of a batch, and the update where it is due; returns the loss.
+
+        Where that is not finite there is no update, and gradients that waited are dropped.
+        """
+        loss, output = self._gradients(x, y, weights)
+        if not math.isfinite(loss):
+            self.drop(tally)
+            return loss
+        tally.wait(loss, output, y)
+        self._batches += 1
+        self._samples += self._share(len(y))
+        if self._batches == self._rule.accumulate:
+            self.update(tally)
+        return loss
+
+    def update(self, tally: Tally) -> None:
+        """The update by the batches that wait for it, if there are any."""
+        if self._batches == 0:
+            return
+        if self._rule.accumulate > 1:
+            for parameter in self._parameters:
+                if parameter.requires_grad:
+                    parameter.grad /= max(self._samples, 1)
+        self._rule.clip(self._parameters)
+        self._batches = self._samples = 0
+        self._optimizer.step()
+        tally.settle()
+
+    def drop(self, tally: Tally) -> None:
+        """Forget the batches that wait for an update."""
+        self._batches = self._samples = 0
+        tally.drop()
 
     def predict(self, x: Array) -> Array:
         """Output of a batch; changes and records nothing."""
         raise NotImplementedError
 
-    def epoch(
-        self, data: Samples, order: Order, batch_size: int, meter: Meter, watcher: Watcher | None
-    ) -> tuple[int, float] | None:
-        """Train on all batches, counted by `meter`.
+    def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:
+        """Loss and output of a batch; changes and records nothing."""
+        output = self.predict(x)
+        with no_record():
+            return float(self._loss_fn(output, y)), output
 
-        Returns number (from 1) and loss of the batch whose loss was not finite: it was not trained
+    # ---- a data set
+
+    def epoch(
+        self,
+        data: Samples,
+        order: Order,
+        batch_size: int,
+        part: tuple[int, int],
+        weights: Weights | None,
+        tally: Tally,
+        watcher: Watcher | None,
+    ) -> tuple[int, float] | None:
+        """Train on the batches `part` (begin, end) of an epoch, counted by `tally`.
+
+        Returns number (from 0) and loss of the batch whose loss was not finite: it was not trained
         on, and none after it. None if there is none.
         """
-        for batch, (x, y) in enumerate(data.batches(batch_size, order), 1):
-            loss, output = self.train(x, y)
+        begin, end = part
+        for batch, rows in enumerate(data.rows(batch_size, order, begin, end), begin):
+            x, y = data.x[rows], data.y[rows]
+            loss = self.train(x, y, None if weights is None else weights[rows], tally)
             if not math.isfinite(loss):
                 return batch, loss
-            meter.add(loss, output, y)
             if watcher is not None:
-                watcher.note(batch)
+                watcher.note(batch + 1)
         return None
 
-    def measure(self, data: Samples, batch_size: int, meter: Meter) -> None:
+    def measure(self, data: Samples, batch_size: int, tally: Tally) -> None:
         """Count all batches; changes and records nothing."""
-        for x, y in data.batches(batch_size):
+        for rows in data.rows(batch_size):
+            x, y = data.x[rows], data.y[rows]
             loss, output = self.evaluate(x, y)
-            meter.add(loss, output, y)
+            tally.add(loss, output, y)
 
     def outputs(self, x: Array, batch_size: int, like: Array) -> Array:
         """The outputs for all samples; `like` is one of them."""
@@ -78,49 +170,93 @@ class Runner:
 
 
 class CompiledRunner(Runner):
-    """An epoch is one call of the compiled step, or one for each batch where it must be."""
+    """Many batches are one call of the compiled step, or one for each where it must be."""
 
-    def __init__(self, step: Step, optimizer: Any) -> None:
-        self._step, self._optimizer = step, optimizer
+    def __init__(self, step: Step, loss_fn: Any, optimizer: Any, rule: Rule) -> None:
+        super().__init__(step.model, loss_fn, optimizer, rule)
+        self._step = step
         self._prepared: dict[int, tuple[Samples, Batches]] = {}
 
-    def train(self, x: Array, y: Array) -> tuple[float, Array]:
-        # The update is a call of its own, so that a loss that is not finite stops before it.
-        loss = self._step.gradients(x, y)
-        if math.isfinite(loss):
-            self._optimizer.step()
+    def _gradients(self, x: Array, y: Array, weights: Weights | None) -> tuple[float, Array]:
+        step = self._step
+        if step.loss_fn is not None and weights is None and self._rule.accumulate == 1:
+            # The update is a call of its own, so that a loss that is not finite stops before it.
+            return step.gradients(x, y), step.output
+        self._clear_unless_waiting()
+        output = step.forward(x)
+        loss, grad = self._loss_and_grad(output, y, weights)
+        if grad is not None:
+            step.backward(grad)
+        return loss, output
+
+    def predict(self, x: Array) -> Array:
+        return np.asarray(self._step.predict(x))
+
+    def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:
+        if self._step.loss_fn is None:
+            return super().evaluate(x, y)
+        loss = self._step.evaluate(x, y)
         return loss, self._step.output
 
     def epoch(
-        self, data: Samples, order: Order, batch_size: int, meter: Meter, watcher: Watcher | None
+        self,
+        data: Samples,
+        order: Order,
+        batch_size: int,
+        part: tuple[int, int],
+        weights: Weights | None,
+        tally: Tally,
+        watcher: Watcher | None,
     ) -> tuple[int, float] | None:
-        if self._step.optimizer is None:
-            return super().epoch(data, order, batch_size, meter, watcher)
-        batches, counted = self._batches(data, batch_size), 0
-        batches.order = order
+        step = self._step
+        one_call = step.loss_fn is not None and step.optimizer is not None
+        if not one_call or weights is not None or not self._rule.is_plain:
+            return super().epoch(data, order, batch_size, part, weights, tally, watcher)
+        begin = part[0]
+        batches = self._batches_of(data, batch_size).part(order, *part)
+        outputs = step._core.empty_output(batches.samples) if tally.needs_output else None
+        step._losses, counted = batches.losses[:0], 0
 
         def note(done: int) -> None:
             nonlocal counted
-            meter.add_batches(batches.losses, batches.sizes, batches.correct, counted, done)
-            counted = done
+            if done > counted:
+                between = slice(counted, done)
+                correct = None if batches.correct is None else batches.correct[between]
+                tally.add_batches(batches.losses[between], batches.sizes[between], correct)
+                if outputs is not None:
+                    rows = slice(counted * batch_size, done * batch_size)
+                    taken = data.rows_between(batch_size, order, begin + counted, begin + done)
+                    tally.add_outputs(outputs[rows], data.y[taken])
+                counted = done
             if watcher is not None and done > 0:
-                watcher.note(done)
+                watcher.note(begin + done)
 
-        finite = self._step._run_epoch(
-            engine.STEP_TRAIN,
-            batches,
-            self._step._updates(""),
-            stop_at_nonfinite=True,
-            seconds=0.05 if watcher is None else watcher.seconds,
-            progress=note,
-        )
-        done = len(self._step.losses)
-        return None if finite else (done + 1, float(batches.losses[done]))
+        try:
+            finite = step._run_epoch(
+                engine.STEP_TRAIN,
+                batches,
+                step._updates(""),
+                output=outputs,
+                stop_at_nonfinite=True,
+                seconds=0.05 if watcher is None else watcher.seconds,
+                progress=note,
+            )
+        finally:
+            # What was done before an error counts too.
+            watcher = None
+            note(len(step.losses))
+        return None if finite else (begin + counted, float(batches.losses[counted]))
 
-    def measure(self, data: Samples, batch_size: int, meter: Meter) -> None:
-        batches = self._batches(data, batch_size)
-        self._step._run_epoch(engine.STEP_EVALUATE, batches, [])
-        meter.add_batches(batches.losses, batches.sizes, batches.correct, 0, len(batches))
+    def measure(self, data: Samples, batch_size: int, tally: Tally) -> None:
+        if self._step.loss_fn is None:
+            super().measure(data, batch_size, tally)
+            return
+        batches = self._batches_of(data, batch_size)
+        outputs = self._step._core.empty_output(batches.samples) if tally.needs_output else None
+        self._step._run_epoch(engine.STEP_EVALUATE, batches, [], output=outputs)
+        tally.add_batches(batches.losses, batches.sizes, batches.correct)
+        if outputs is not None:
+            tally.add_outputs(outputs, data.y)
 
     def outputs(self, x: Array, batch_size: int, like: Array) -> Array:
         batches = self._step._batches("Trainer", x, None, None, batch_size, targets=False)
@@ -128,13 +264,13 @@ class CompiledRunner(Runner):
         self._step._run_epoch(engine.STEP_PREDICT, batches, [], output=outputs)
         return np.asarray(outputs)
 
-    def _batches(self, data: Samples, batch_size: int) -> Batches:
+    def _batches_of(self, data: Samples, batch_size: int) -> Batches:
         """The data as the step wants them: checked and laid out once."""
         kept = self._prepared.get(id(data))
         if kept is not None and kept[0] is data and kept[1].batch_size == batch_size:
             return kept[1]
         batches = self._step._batches("Trainer", data.x, data.y, None, batch_size)
-        if isinstance(self._step.loss_fn, CrossEntropyLoss):
+        if isinstance(self._step.loss_fn, CrossEntropyLoss) and data.y.ndim == 1:
             batches.correct = np.zeros(len(batches), np.int64)
         self._prepared[id(data)] = data, batches
         return batches
@@ -143,39 +279,41 @@ class CompiledRunner(Runner):
 class EagerRunner(Runner):
     """A batch goes through the layers one by one, as written by hand."""
 
-    def __init__(self, model: Module, loss_fn: Any, optimizer: Any) -> None:
-        self._model, self._loss_fn, self._optimizer = model, loss_fn, optimizer
-
-    def train(self, x: Array, y: Array) -> tuple[float, Array]:
+    def _gradients(self, x: Array, y: Array, weights: Weights | None) -> tuple[float, Array]:
+        self._clear_unless_waiting()
         output = self._model(x)
-        loss = float(self._loss_fn(output, y))
-        if math.isfinite(loss):
-            self._model.zero_grad()
-            self._model.backward(self._loss_fn.backward())
-            self._optimizer.step()
+        loss, grad = self._loss_and_grad(output, y, weights)
+        if grad is not None:
+            self._model.backward(grad)
         return loss, output
-
-    def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:
-        with no_record():
-            output = self._model(x)
-            return float(self._loss_fn(output, y)), output
 
     def predict(self, x: Array) -> Array:
         with no_record():
-            return self._model(x)
+            output: Array = self._model(x)
+            return output
 
 
 def compiled_or_eager(
-    model: Module, loss_fn: Any, optimizer: Any, sample: tuple[int, ...], batch: int
+    model: Module, loss_fn: Any, optimizer: Any, sample: tuple[int, ...], batch: int, rule: Rule
 ) -> tuple[Runner, str]:
     """The compiled way, for up to `batch` samples of this shape; else the eager one, and why."""
     taken = optimizer if _is_plain(optimizer, model) else None
     try:
         step = compile(model, loss_fn, taken, input_shape=sample, max_batch=batch)
+        return CompiledRunner(step, loss_fn, optimizer, rule), ""
     except (TypeError, ValueError) as error:
         # What is wrong with the model itself, the eager way says as well, and names the layer.
-        return EagerRunner(model, loss_fn, optimizer), str(error).removeprefix("compile: ")
-    return CompiledRunner(step, optimizer), ""
+        reason = str(error).removeprefix("compile: ")
+    try:
+        # A loss of one's own: the two halves around it.
+        step = compile(model, None, taken, input_shape=sample, max_batch=batch)
+    except (TypeError, ValueError):
+        eager = EagerRunner(model, loss_fn, optimizer, rule)
+        return eager, f"runs layer by layer, not compiled: {reason}"
+    return (
+        CompiledRunner(step, loss_fn, optimizer, rule),
+        f"calls the loss batch by batch: {reason}",
+    )
 
 
 def _is_plain(optimizer: Any, model: Module) -> bool:

@@ -10,6 +10,7 @@ from nncore._core import engine
 from nncore.nn.arrays import Array, value
 
 Rows = NDArray[np.int64] | slice
+Order = NDArray[np.int64] | None
 
 
 class Samples(NamedTuple):
@@ -21,15 +22,17 @@ class Samples(NamedTuple):
     def __len__(self) -> int:
         return len(self.x)
 
-    def batches(
-        self, batch_size: int, order: NDArray[np.int64] | None = None
-    ) -> Iterator[tuple[Array, Array]]:
-        """All samples in batches, in this order; the last one takes what is left."""
-        for start in range(0, len(self.x), batch_size):
-            rows: Rows = slice(start, start + batch_size)
-            if order is not None:
-                rows = order[rows]
-            yield self.x[rows], self.y[rows]
+    def rows(
+        self, batch_size: int, order: Order = None, begin: int = 0, end: int | None = None
+    ) -> Iterator[Rows]:
+        """The rows of the batches from `begin` to `end`; the last one takes what is left."""
+        last = -(-len(self.x) // batch_size) if end is None else end
+        return (self.rows_between(batch_size, order, at, at + 1) for at in range(begin, last))
+
+    def rows_between(self, batch_size: int, order: Order, begin: int, end: int) -> Rows:
+        """The rows of all these batches."""
+        rows = slice(begin * batch_size, min(end * batch_size, len(self.x)))
+        return rows if order is None else order[rows]
 
 
 def samples(function: str, x: Any, y: Any, dtype: np.dtype[Any]) -> Samples:
@@ -98,3 +101,18 @@ def _refuse_stream(function: str, name: str, given: Any) -> None:
             f"{function}: {name} is a {type(given).__name__}, expected an array with one row a"
             f" sample: where it gives batches, collect them with numpy.concatenate(list({name}))"
         )
+
+
+def gives_batches(x: Any, y: Any) -> bool:
+    """Whether `x` is meant as a loader: gives pairs (x, y) when iterated over, and is no array."""
+    if y is not None or hasattr(x, "__array__") or not hasattr(x, "__iter__"):
+        return False
+    if isinstance(x, (list, tuple)):
+        # A list of batches, rather than of samples whose labels were forgotten.
+        return len(x) > 0 and all(
+            isinstance(each, tuple)
+            and len(each) in (2, 3)
+            and all(hasattr(part, "__array__") for part in each)
+            for each in x
+        )
+    return not isinstance(x, (str, bytes, dict))

@@ -32,9 +32,11 @@ COLUMNS = {
     "accuracy": Column("accuracy", 9, percent),
     "val_loss": Column("val loss", 9, number),
     "val_accuracy": Column("val accuracy", 12, percent),
+    "lr": Column("lr", 9, number),
     "seconds": Column("time", 9, seconds),
     "samples_per_second": Column("samples/s", 10, lambda value: f"{value:,.0f}"),
 }
+_LAST = "lr", "seconds", "samples_per_second"
 _EPOCH_WIDTH = 7
 _GAP = "  "
 
@@ -61,5 +63,14 @@ def epoch_cell(epoch: int, last: int) -> str:
 
 
 def _columns(names: Iterable[str]) -> dict[str, Column]:
-    wanted = set(names)
-    return {name: column for name, column in COLUMNS.items() if name in wanted}
+    """The known columns in their order; the others before the times, in the order they come."""
+    wanted = list(names)
+    others = {
+        name: Column(title, max(9, len(title)), number)
+        for name in wanted
+        if name not in COLUMNS
+        for title in [name.replace("_", " ")]
+    }
+    known = {name: column for name, column in COLUMNS.items() if name in set(wanted)}
+    times = {name: known.pop(name) for name in _LAST if name in known}
+    return known | others | times

@@ -1,26 +1,29 @@
 """`Trainer`: epochs over a data set, measured and shown."""
 
-import math
-import time
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from nncore._core import engine
+from nncore.io.checkpoint import read_checkpoint, write_checkpoint
 from nncore.nn import init
 from nncore.nn.arguments import flag, integer
 from nncore.nn.arrays import Array
 from nncore.nn.module import Module
 from nncore.nn.recording import no_record
-from nncore.training import checks
-from nncore.training.console import Console
+from nncore.training import checks, preparation, state
 from nncore.training.evaluation import Evaluation, GeneralizationReport
+from nncore.training.fitting import Fit
 from nncore.training.history import History
-from nncore.training.meter import Meter
-from nncore.training.runners import EagerRunner, Runner, Watcher, compiled_or_eager
-from nncore.training.samples import Samples, inputs, samples
+from nncore.training.lr_finder import RateRange
+from nncore.training.metrics import metrics_of
+from nncore.training.rule import Rule
+from nncore.training.runners import EagerRunner, Runner, compiled_or_eager
+from nncore.training.samples import Samples, inputs
+from nncore.training.tally import Tally
+from nncore.training.validation import validation_of
 
 
 class Trainer:
@@ -34,11 +37,20 @@ class Trainer:
     optimizer : Optimizer, optional
         Of the model's parameters. Without one the trainer can `evaluate` and `predict`.
     seed : int, optional
-        Of everything random in training, by name: today the order of the samples in each epoch. The
-        same seed, data and initial weights give the same weights, bit for bit, at any number of
-        threads. The weights themselves are left as they are (they may be trained already):
-        ``model.reset_parameters(seed)`` initialises them. Without a seed one is drawn from the
-        operating system's entropy.
+        Of everything random in training, by name: the order of the samples in each epoch, the part
+        that `validation_split` holds out. The same seed, data and initial weights give the same
+        weights, bit for bit, at any number of threads. The weights themselves are left as they are
+        (they may be trained already): ``model.reset_parameters(seed)`` initialises them. Without a
+        seed one is drawn from the operating system's entropy.
+    metrics : list, optional
+        What is measured besides loss and accuracy, in training and validation: names ("accuracy",
+        "top5", "precision", "recall", "f1", "mae", "r2", "confusion_matrix"), functions of outputs
+        and targets, or objects of `nncore.training.metrics`.
+    scheduler : optional
+        Of the optimizer's learning rates, from `nncore.optim.lr_scheduler`: its `step` is called
+        after each epoch (one that takes a value gets the validation loss, else the training loss).
+    scheduler_interval : str
+        "epoch", or "batch": `step` after each update.
 
     Attributes
     ----------
@@ -46,6 +58,10 @@ class Trainer:
         All epochs of this trainer.
     seed : int
         The seed, given or drawn: with it a run can be repeated.
+    steps : int
+        Updates of the weights so far.
+    stop_training : bool
+        Set by a callback: ends the run after the epoch (or batch, where it has batch hooks).
 
     Examples
     --------
@@ -60,12 +76,31 @@ class Trainer:
     """
 
     def __init__(
-        self, model: Module, loss_fn: Any, optimizer: Any = None, *, seed: int | None = None
+        self,
+        model: Module,
+        loss_fn: Any,
+        optimizer: Any = None,
+        *,
+        seed: int | None = None,
+        metrics: Any = None,
+        scheduler: Any = None,
+        scheduler_interval: str = "epoch",
     ) -> None:
         checks.parts(model, loss_fn, optimizer)
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.seed = init.seed_or_entropy(seed, "Trainer")
+        self.metrics = metrics_of("Trainer", metrics)
+        self.scheduler = scheduler
+        self._schedule = checks.schedule(scheduler, scheduler_interval, optimizer)
         self.history = History()
+        self.steps = 0
+        self.stop_training = False
+        # The fit that runs, and what the last one left in the midst of an epoch.
+        self._fit: Fit | None = None
+        self._kept: tuple[dict[str, Any] | None, list[Any]] = None, []
+        self._loader_seed: Any = None
+        # Whether the next fit begins there, as after `load_checkpoint`.
+        self._goes_on = False
 
     def fit(
         self,
@@ -73,27 +108,38 @@ class Trainer:
         y: Any = None,
         epochs: int = 1,
         batch_size: int = 32,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: Any = None,
         shuffle: bool = True,
         verbose: int = 1,
         compiled: bool = True,
+        *,
+        validation_split: float | None = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        clip_grad_norm: float | None = None,
+        clip_grad_value: float | None = None,
+        accumulate: int = 1,
+        callbacks: Any = None,
+        logger: Any = None,
+        resume: bool | str | os.PathLike[str] | None = None,
     ) -> History:
         """Train for some epochs.
 
         Parameters
         ----------
-        x : array_like
+        x : array_like, or loader
             Inputs, one row a sample. Lists, data frames and float64 arrays are converted to the
-            model's dtype.
+            model's dtype. A loader is any object that gives batches (x, y) or
+            (x, y, sample_weight) each time it is iterated over; see `nncore.training.feeds`.
         y : array_like
-            Integer labels or floating targets, as the loss wants them.
+            Integer labels or floating targets, as the loss wants them; none beside a loader.
         epochs : int
             How many epochs to train. A second `fit` goes on: with the numbers of the epochs, their
             orders of samples and the history, as if it had been one.
         batch_size : int
             Samples a step. The last batch of an epoch takes what is left, and is trained on like
             the others.
-        validation_data : tuple (x, y), optional
+        validation_data : tuple (x, y), or loader
             Measured after each epoch, in eval mode.
         shuffle : bool
             Whether each epoch has an order of its own, drawn from the seed and the number of the
@@ -103,6 +149,28 @@ class Trainer:
         compiled : bool
             Whether to train by the compiled step where the model has one. The result is the same
             bit for bit.
+        validation_split : float
+            In place of `validation_data`: this fraction of the samples, drawn from the seed, is
+            held out.
+        sample_weight : array_like
+            How much each sample counts: the loss of a batch is (1/N) sum_i w_i l_i.
+        class_weight : mapping or array_like
+            The same by label; those of a mapping that are missing count 1. Both multiply.
+            Validation and metrics are without weights.
+        clip_grad_norm, clip_grad_value : float
+            The largest norm of all gradients together, then the largest magnitude of each number
+            in them. (Optimizers have the same as options of their own.)
+        accumulate : int
+            So many batches are one update, by the gradient of the mean over all their samples:
+            weights are those of batches so many times as large, within rounding.
+        callbacks : list of Callback
+            See `nncore.training.Callback`.
+        logger : Logger or list of them
+            Objects with ``log_hyperparams(params)`` and ``log_metrics(metrics, step)``.
+        resume : path, or True
+            Go on from a checkpoint, up to the epoch that this fit would have ended with; everything
+            else is as in the fit that was broken off. True: from the file of the `Checkpoint` among
+            the callbacks, and from the beginning where there is none yet.
 
         Returns
         -------
@@ -117,8 +185,8 @@ class Trainer:
             Something is wrong with the arguments, or x or y do not fit the model or the loss: found
             before anything is changed.
         FloatingPointError
-            A loss was infinite or not a number: names epoch and batch. That batch was not trained
-            on.
+            A loss was infinite or not a number: names epoch, batch, sample, and the layer where it
+            began. That batch was not trained on. (See `TerminateOnNaN`.)
         RuntimeError
             There is no optimizer.
 
@@ -126,50 +194,77 @@ class Trainer:
         -----
         After any exception, `KeyboardInterrupt` included, the model is in the modes it was in,
         gradients are zero, weights are those after the last whole batch, and the history ends with
-        the last whole epoch.
+        the last whole epoch. `save_checkpoint` then saves that very moment; another `fit` begins
+        the broken epoch anew.
         """
-        here = "Trainer.fit"
-        if self.optimizer is None:
-            raise RuntimeError(
-                f"{here}: the trainer has no optimizer: Trainer(model, loss_fn, optimizer)"
-            )
-        checks.held(here, self.model, self.optimizer)
-        epochs = integer(here, "epochs", epochs, 1)
-        batch_size = integer(here, "batch_size", batch_size, 1)
-        shuffle, compiled = flag(here, "shuffle", shuffle), flag(here, "compiled", compiled)
-        console = Console(checks.verbosity(here, verbose))
-        data = self._samples(here, x, y)
-        validation = None
-        if validation_data is not None:
-            validation = self._samples(
-                f"{here}: validation_data", *checks.pair(here, "validation_data", validation_data)
-            )
-
-        plan = _Plan(data, validation, batch_size, shuffle, len(self.history) + epochs, console)
-        with self._restored():
+        given = preparation.Given(
+            x, y, epochs, batch_size, validation_data, shuffle, verbose, compiled, validation_split,
+            sample_weight, class_weight, clip_grad_norm, clip_grad_value, accumulate, callbacks,
+            logger, resume,
+        )  # fmt: skip
+        ready = preparation.prepare(self, given)
+        with self._restored(), ready.rule.given_to(self.optimizer) as rule:
+            self._fit = preparation.start(self, ready, rule)
             try:
-                runner = self._runner(data.x, batch_size, compiled, console)
-                while len(self.history) < plan.last:
-                    self._epoch(runner, plan)
+                self._fit.run(ready.position, ready.states)
             finally:
-                console.clear_bar()
+                self._kept, self._fit = self._where(), None
+                ready.console.clear_bar()
                 self.model.zero_grad()
         return self.history
+
+    def lr_find(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        start: float = 1e-6,
+        end: float = 1.0,
+        steps: int = 100,
+        batch_size: int = 32,
+        compiled: bool = True,
+    ) -> RateRange:
+        """Try growing learning rates, a batch each, and suggest one (Smith's range test).
+
+        Model, optimizer and random streams are put back: it is as if nothing had been trained.
+
+        Parameters
+        ----------
+        x, y, batch_size, compiled
+            As for `fit`.
+        start, end : float
+            The first and the last rate; the test ends early when the loss explodes.
+        steps : int
+            How many rates.
+
+        Returns
+        -------
+        RateRange
+            `rates`, `losses`, `smoothed`, `suggestion`, and `plot()`.
+
+        Notes
+        -----
+        Source: Smith, "Cyclical learning rates for training neural networks" (2017).
+        """
+        return preparation.find_rate(self, x, y, start, end, steps, batch_size, compiled)
 
     def evaluate(
         self, x: Any, y: Any = None, *, batch_size: int = 256, compiled: bool = True
     ) -> Evaluation:
-        """Measure the model on samples: the empirical risk and, for labels, the accuracy.
+        """Measure the model on samples: the empirical risk, the accuracy for labels, the metrics.
 
         In eval mode; nothing is changed or recorded. Arguments and errors are those of `fit`.
         """
         here = "Trainer.evaluate"
         batch_size = integer(here, "batch_size", batch_size, 1)
-        data = self._samples(here, x, y)
+        validation, first = validation_of(self, here, x, y, batch_size)
+        tally = Tally(self.metrics)
         with self._restored():
             self.model.eval()
-            runner = self._runner(data.x, batch_size, flag(here, "compiled", compiled), None)
-            return _measure(runner, data, batch_size).evaluation()
+            runner = self._runner(first.x, batch_size, flag(here, "compiled", compiled))[0]
+            validation.measure(runner, tally)
+        measured = {metric.name: metric.compute() for metric in tally.metrics}
+        return Evaluation(tally.meter.loss, tally.meter.accuracy, tally.meter.samples, measured)
 
     def report(
         self,
@@ -208,53 +303,45 @@ class Trainer:
         with self._restored():
             self.model.eval()
             first = self._output_of(rows[:1])
-            runner = self._runner(rows, batch_size, compiled, None)
+            runner = self._runner(rows, batch_size, compiled)[0]
             return runner.outputs(rows, batch_size, first)
 
-    # ---- one epoch
+    # ---- files
 
-    def _epoch(self, runner: Runner, plan: "_Plan") -> None:
-        """Train and validate; the history grows only when both are done."""
-        done = len(self.history)
-        self._before_epoch(done, plan.last)
-        started = time.perf_counter()
-        values = self._train(runner, plan, done)
-        trained = time.perf_counter()
-        if plan.validation is not None:
-            self.model.eval()
-            measured = _measure(runner, plan.validation, plan.batch_size)
-            values |= {f"val_{name}": value for name, value in measured.values().items()}
-        values["seconds"] = time.perf_counter() - started
-        values["samples_per_second"] = len(plan.data) / max(trained - started, 1e-9)
-        self.history.append(values)
-        plan.console.row(done + 1, plan.last, values)
+    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Write everything that decides how training goes on, whole or not at all.
 
-    def _train(self, runner: Runner, plan: "_Plan", done: int) -> dict[str, float]:
-        """One epoch's batches, after so many epochs done; the means over them."""
-        order = None
-        if plan.shuffle:
-            order = engine.stream_permutation(self.seed, "shuffle", done, len(plan.data))
-        meter, batches = Meter(), math.ceil(len(plan.data) / plan.batch_size)
-        self.model.train()
-        plan.console.start_bar()
-        watcher = None
-        if plan.console.has_bar:
-            watcher = Watcher(
-                lambda batch: plan.console.bar(done + 1, plan.last, batch, batches, meter.loss),
-                plan.console.seconds_between_drawings,
-            )
-        stopped = runner.epoch(plan.data, order, plan.batch_size, meter, watcher)
-        if stopped is not None:
-            batch, loss = stopped
-            raise FloatingPointError(
-                f"Trainer.fit: the loss is {loss} in epoch {done + 1}, batch {batch} of"
-                f" {batches}: often the learning rate is too large, or the data hold NaN or"
-                " infinity"
-            )
-        return meter.values()
+        Weights, optimizer, scheduler, history, the seed, the state of callbacks and, within an
+        epoch or after it was broken off, the batch. A file that ends in ``.safetensors`` (needs the
+        package of that name) or ``.npz``.
 
-    def _before_epoch(self, done: int, last: int) -> None:
-        """Called before each epoch with the number of epochs done and of the last one to come."""
+        Raises
+        ------
+        TypeError, ValueError, ImportError, OSError
+            It cannot be saved; an old file of that name stands as it was.
+        """
+        write_checkpoint(path, state.collect(self))
+
+    def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Take over what `save_checkpoint` wrote; the next `fit` goes on from there, bit for bit.
+
+        The trainer has been made as the one that was saved: of the same network, optimizer and
+        scheduler. All or nothing.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged, no checkpoint, of a later version, or of other parts.
+        ImportError, OSError
+            It cannot be read.
+        """
+        state.restore(self, read_checkpoint(path)[0], path)
+
+    def _where(self) -> tuple[dict[str, Any] | None, list[Any]]:
+        """The position within an epoch, and the states of callbacks: now, or as a fit left them."""
+        if self._fit is not None:
+            return self._fit.position(), self._fit.callback_states()
+        return self._kept
 
     # ---- preparation
 
@@ -262,29 +349,27 @@ class Trainer:
     def _dtype(self) -> np.dtype[Any]:
         return self.model.dtype or np.dtype(np.float32)
 
-    def _runner(self, x: Array, batch_size: int, compiled: bool, console: Console | None) -> Runner:
+    def _runner(
+        self, x: Array, batch_size: int, compiled: bool, rule: Rule | None = None
+    ) -> tuple[Runner, str]:
+        """What runs batches of samples like these, and why it is not the compiled step alone."""
+        rule = Rule() if rule is None else rule
         if not compiled:
-            return EagerRunner(self.model, self.loss_fn, self.optimizer)
+            return EagerRunner(self.model, self.loss_fn, self.optimizer, rule), ""
         room = max(1, min(batch_size, len(x)))
-        runner, reason = compiled_or_eager(
-            self.model, self.loss_fn, self.optimizer, x.shape[1:], room
-        )
-        if reason and console is not None:
-            console.note(f"Trainer.fit: runs layer by layer, not compiled: {reason}")
-        return runner
+        return compiled_or_eager(self.model, self.loss_fn, self.optimizer, x.shape[1:], room, rule)
 
-    def _samples(self, function: str, x: Any, y: Any) -> Samples:
-        """x and y, found to fit the model and the loss by trying them on the first sample."""
-        data = samples(function, x, y, self._dtype)
+    def _try(self, function: str, data: Samples) -> None:
+        """Whether samples fit the model and the loss: the first one is tried."""
         with self._restored():
             self.model.eval()
             output = self._output_of(data.x[:1])
         checks.target(function, self.loss_fn, output, data)
-        return data
 
     def _output_of(self, x: Array) -> Array:
         with no_record():
-            return self.model(x)
+            output: Array = self.model(x)
+            return output
 
     @contextmanager
     def _restored(self) -> Iterator[None]:
@@ -298,20 +383,3 @@ class Trainer:
                 # again.
                 if module.training != training:
                     module.training = training
-
-
-class _Plan(NamedTuple):
-    """What one `fit` does."""
-
-    data: Samples
-    validation: Samples | None
-    batch_size: int
-    shuffle: bool
-    last: int  # number of the last epoch
-    console: Console
-
-
-def _measure(runner: Runner, data: Samples, batch_size: int) -> Meter:
-    meter = Meter()
-    runner.measure(data, batch_size, meter)
-    return meter

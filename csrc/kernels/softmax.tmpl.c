@@ -1,16 +1,17 @@
 /*
- * cross_entropy: softmax and the negative logarithm of its value at the label, in one go. begin and end count
- * rows of logits x (n, classes).
+ * softmax: probabilities and their logarithms of logits x (n, classes), and cross-entropy in the same go. begin and
+ * end count rows.
  *
  *     p[i][j] = exp(x[i][j] - top[i]) / sum[i],   top[i] = max_j x[i][j],   sum[i] = sum_j exp(x[i][j] - top[i])
- *     loss[i] = log(sum[i]) + top[i] - x[i][label[i]]
- *     dx      = (p - onehot(label)) * scale
+ *     log p[i][j] = x[i][j] - top[i] - log(sum[i])
+ *     loss[i] = sum over j of q[i][j] (log(sum[i]) + top[i] - x[i][j]), q as loss.h says
  *
  * No exponent is above 0, so nothing overflows. A NaN or +inf among the logits makes its row NaN, as does a row of
  * -inf alone: NaN - top and inf - inf reach the sum; the maximum itself need not propagate NaN.
  */
 #include "template.h"
 
+#include "label_loss.h"
 #include "loss.h"
 #include "vmath.h"
 
@@ -23,7 +24,7 @@ NN_INLINE vec larger(vec a, vec b) { return vselect(b > a, b, a); }
  * VL rows side by side: transposed into `lanes` (classes vectors, one row a lane), worked on there, and written
  * back. Where fewer than VL rows are left, the spare lanes repeat the last one.
  */
-static inline void softmax_narrow(REAL *p, REAL *sums, REAL *tops, const REAL *x, int64_t rows, int64_t classes) {
+static NN_NOINLINE void softmax_narrow(REAL *p, REAL *sums, REAL *tops, const REAL *x, int64_t rows, int64_t classes) {
     REAL lanes[NARROW_CLASSES * VL];
     int64_t offset[VL];
     for (int i = 0; i < VL; i++) offset[i] = nn_min(i, rows - 1) * classes;
@@ -50,7 +51,7 @@ static inline void softmax_narrow(REAL *p, REAL *sums, REAL *tops, const REAL *x
 }
 
 /* One row along the vector; lanes past its end hold -inf, whose exponential adds nothing. */
-static inline void softmax_wide(REAL *p, REAL *sums, REAL *tops, const REAL *x, int64_t classes) {
+static NN_NOINLINE void softmax_wide(REAL *p, REAL *sums, REAL *tops, const REAL *x, int64_t classes) {
     const vec lowest = vset(-(REAL)__builtin_inf());
     const int64_t whole = classes / VL * VL, rest = classes - whole;
     const vec last = vselect(vmask(rest), vload_some(x + whole, rest), lowest);
@@ -83,9 +84,18 @@ static inline void softmax_wide(REAL *p, REAL *sums, REAL *tops, const REAL *x, 
     vstore_some(p + whole, e * inverse, rest);
 }
 
-NN_DEFINE_KERNEL(cross_entropy_forward) {
-    const nn_cross_entropy_args *a = args;
+/* y = x - top - log_sum, a row */
+static inline void logarithms_of(REAL *y, const REAL *x, REAL top, REAL log_sum, int64_t classes) {
+    for (int64_t j = 0; j < classes; j += VL) {
+        const int64_t lanes = nn_min(VL, classes - j);
+        store_lanes(y + j, load_lanes(x + j, lanes) - vset(top) - vset(log_sum), lanes);
+    }
+}
+
+NN_DEFINE_KERNEL(softmax_forward) {
+    const nn_softmax_args *a = args;
     const int64_t classes = a->classes;
+    const bool plain = a->labels && !a->weight && a->spread == 0 && !a->losses; /* in fewer instructions a row */
     REAL sums[CHUNK_ROWS], tops[CHUNK_ROWS];
     double total = 0;
     for (int64_t first = begin; first < end; first += CHUNK_ROWS) {
@@ -104,25 +114,44 @@ NN_DEFINE_KERNEL(cross_entropy_forward) {
             const int64_t some = nn_min(VL, rows - i);
             vstore_some(sums + i, vlog(vload_some(sums + i, some)), some);
         }
-        for (int64_t i = 0; i < rows; i++)
-            total += (double)sums[i] + ((double)tops[i] - (double)x[i * classes + a->labels[first + i]]);
+        if (a->logarithms)
+            for (int64_t i = 0; i < rows; i++)
+                logarithms_of((REAL *)a->logarithms + (first + i) * classes, x + i * classes, tops[i], sums[i],
+                              classes);
+        if (plain)
+            for (int64_t i = 0; i < rows; i++) {
+                const int64_t label = a->labels[first + i];
+                if (label != a->ignored)
+                    total += (double)sums[i] + ((double)tops[i] - (double)x[i * classes + label]);
+            }
+        else if (a->labels || a->target)
+            for (int64_t i = 0; i < rows; i++)
+                total += label_loss(a, first + i, x + i * classes, (double)sums[i], (double)tops[i]);
     }
-    a->partial[begin / a->rows_a_piece] = total;
+    if (a->partial) a->partial[begin / a->rows_a_piece] = total;
 }
 
-NN_DEFINE_KERNEL(cross_entropy_backward) {
-    const nn_cross_entropy_args *a = args;
-    const REAL *p = a->saved;
-    REAL *dx = a->dx;
-    const REAL factor = (REAL)a->scale;
-    const vec scale = vset(factor);
-    const int64_t stop = end * a->classes;
-    int64_t i = begin * a->classes;
-    for (; i + VL <= stop; i += VL) vstore(dx + i, vload(p + i) * scale);
-    if (i < stop) vstore_some(dx + i, vload_some(p + i, stop - i) * scale, stop - i);
-    /* p - 1 before scaling: exact where p is near 1, which is where training leads. */
+/*
+ * From y: dx = y (dy - sum of dy y), and of the logarithms dx = dy - exp(y) (sum of dy), row by row.
+ */
+NN_DEFINE_KERNEL(softmax_backward) {
+    const nn_softmax_args *a = args;
+    const int64_t classes = a->classes;
     for (int64_t row = begin; row < end; row++) {
-        const int64_t at = row * a->classes + a->labels[row];
-        dx[at] = (p[at] - 1) * factor;
+        const REAL *y = (const REAL *)a->saved + row * classes, *dy = (const REAL *)a->dy + row * classes;
+        REAL *dx = (REAL *)a->dx + row * classes;
+        vec sum = vset(0);
+        for (int64_t j = 0; j < classes; j += VL) {
+            const int64_t lanes = nn_min(VL, classes - j);
+            const vec d = load_lanes(dy + j, lanes);
+            sum = a->of_logarithms ? sum + d : vfma(d, load_lanes(y + j, lanes), sum);
+        }
+        const vec total = vset(vsum(sum));
+        for (int64_t j = 0; j < classes; j += VL) {
+            const int64_t lanes = nn_min(VL, classes - j);
+            const vec d = load_lanes(dy + j, lanes), v = load_lanes(y + j, lanes);
+            const vec own = a->of_logarithms ? d - vexp_nonpositive(v) * total : v * (d - total);
+            store_lanes(dx + j, own, lanes);
+        }
     }
 }

@@ -1,0 +1,10 @@
+/*
+ * celu: y = x where x > 0, else alpha (exp(x / alpha) - 1), elementwise; alpha, positive, is parameter[0].
+ */
+#include "elu.h"
+
+static nn_elu_shape shape_of(const nn_op *op) {
+    return (nn_elu_shape){1, op->parameter[0], 1 / op->parameter[0]};
+}
+
+NN_ELU_CLASS(celu, shape_of(op))
