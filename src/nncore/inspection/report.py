@@ -183,5 +183,6 @@ def _picture(draw: Callable[[], Any], caption: str) -> str:
     encoded = base64.b64encode(data.getvalue()).decode()
     return (
         f"<figure><div class='scroll'><img alt='{escape(caption)}' style='min-width:{width}px'"
-        f" src='data:image/png;base64,{encoded}'></div><figcaption>{escape(caption)}</figcaption></figure>"
+        f" src='data:image/png;base64,{encoded}'></div>"
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )

@@ -53,6 +53,8 @@ def features(body: Module, x: Any, batch_size: int = 256) -> Array:
         body.eval()
         with no_record():
             first = body(rows[:size])
+            if not isinstance(first, np.ndarray):
+                raise TypeError("features: body has several outputs, expected one")
             outputs = np.empty((len(rows), *first.shape[1:]), first.dtype)
             outputs[:size] = first
             for start in range(size, len(rows), size):
