@@ -1,4 +1,4 @@
-"""docs/black-box.md: its lines run and draw what they say; what it quotes is what commands print."""
+"""docs/black-box.md: its lines run and draw what they say, and what it quotes is printed."""
 
 import re
 from pathlib import Path
