@@ -106,7 +106,7 @@ def test_a_replaced_head_needs_the_optimizer_to_hold_it(rng):
     step(x, y)
     model[-1] = nn.Linear(17, 5, seed=0)
     before = model.state_dict()
-    for call in (lambda: step(x, y), lambda: step.epoch(x, y)):
+    for call in (lambda: step(x, y), lambda: step.epoch(x, y), lambda: step.clone()(x, y)):
         with pytest.raises(ValueError, match=r"Step: 4\.weight, 4\.bias came with a new layer"):
             call()
     for name, array in model.state_dict().items():

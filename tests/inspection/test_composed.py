@@ -104,3 +104,9 @@ def test_whole_numbers_have_no_gradient(rng):
     grad = inspection.gradients(model, x, None, Scores())
     np.testing.assert_allclose(grad["0"][0, 0], np.ones(2) @ model[2].weight.data[:, :3])
     assert (grad["0.weight"][2:4] == 0).all()
+
+
+def test_explain_is_for_chains(residual, rng):
+    x = rng.standard_normal((1, 3)).astype(np.float32)
+    with pytest.raises(ValueError, match=r"something else follows 1\.body\.2 than the next layer"):
+        inspection.explain(residual, x, np.zeros((1, 2), np.float32), nn.MSELoss())
