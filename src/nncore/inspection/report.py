@@ -19,7 +19,7 @@ from nncore.training import Trainer
 from nncore.training.evaluation import GeneralizationReport
 
 _DPI = 96
-_LEAST = 0.55  # of its size: a picture shrinks no further on a narrow screen, it scrolls
+_WIDE = 6.5  # inches: a wider picture does not shrink to a narrow screen, it scrolls
 _SHOWN = 8  # images in the pictures of single samples
 
 
@@ -178,7 +178,8 @@ def _picture(draw: Callable[[], Any], caption: str) -> str:
     figure = (axes[0] if isinstance(axes, list) else axes).figure
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=_DPI)
-    width = round(_LEAST * _DPI * figure.get_figwidth())
+    inches = figure.get_figwidth()
+    width = round(_DPI * inches * (0.85 if inches > _WIDE else 0.55))
     plt.close(figure)
     encoded = base64.b64encode(data.getvalue()).decode()
     return (
