@@ -40,7 +40,11 @@ typedef UINT uvec __attribute__((vector_size(VEC_BYTES)));
 typedef REAL vec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8), may_alias));
 typedef INT ivec_at __attribute__((vector_size(VEC_BYTES), aligned(NN_BITS / 8), may_alias));
 
+#if defined(NN_SMALL)
+#define NN_INLINE static inline /* one function for all constants, where one for each would be faster and larger */
+#else
 #define NN_INLINE static inline __attribute__((always_inline))
+#endif
 #define NN_NOINLINE __attribute__((noinline)) /* keeps a rare path from costing the hot loop its registers */
 
 /*

@@ -98,6 +98,50 @@ def test_a_replaced_head_is_noticed(rng):
     assert (model[4].weight.grad != 0).any()
 
 
+def test_a_replaced_head_needs_the_optimizer_to_hold_it(rng):
+    model = mlp()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    step = nc.compile(model, nn.CrossEntropyLoss(), optimizer)
+    ((x, y),) = batches(rng, (20,), 5, np.float32, [8])
+    step(x, y)
+    model[-1] = nn.Linear(17, 5, seed=0)
+    before = model.state_dict()
+    for call in (lambda: step(x, y), lambda: step.epoch(x, y), lambda: step.clone()(x, y)):
+        with pytest.raises(ValueError, match=r"Step: 4\.weight, 4\.bias came with a new layer"):
+            call()
+    for name, array in model.state_dict().items():
+        assert_same_bits(array, before[name])
+    optimizer.add_param_group({"params": model[-1].parameters()})
+    step(x, y)
+    assert (model[-1].weight.data != before["4.weight"]).all()
+    model[:-1].freeze()  # not trained for it was frozen: nobody complains
+    step(x, y)
+
+
+def test_frozen_parts_are_not_gone_through_backward(rng):
+    """What print(step) shows is what the engine goes by; gradients below are not even written."""
+    model = mlp()
+    step = nc.compile(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
+    ((x, y),) = batches(rng, (20,), 5, np.float32, [8])
+
+    def learning():
+        rows = str(step).splitlines()[1:-1]
+        return [row.split()[0] for row in rows if row.endswith("yes")]
+
+    step(x, y)
+    assert learning() == ["linear", "tanh", "linear", "sigmoid", "linear", "cross_entropy"]
+    model[:-1].freeze()
+    frozen = list(model[:-1].parameters())
+    for parameter in frozen:
+        parameter.grad[...] = np.nan
+    step(x, y)
+    assert learning() == ["linear", "cross_entropy"]
+    assert all(np.isnan(parameter.grad).all() for parameter in frozen)
+    model[2].unfreeze()  # in the middle: what follows it passes gradients on
+    step(x, y)
+    assert learning() == ["linear", "sigmoid", "linear", "cross_entropy"]
+
+
 def test_a_layer_used_twice_adds_its_gradients(rng):
     shared = nn.Linear(6, 6, dtype=np.float64)
     model = nn.Sequential(shared, nn.Tanh(), shared)

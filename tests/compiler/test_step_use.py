@@ -180,7 +180,9 @@ def test_the_table(data):
     assert "not built" in repr(step)
     step(x, y)
     lines = str(step).split("\n")
-    assert lines[0].split() == ["operation", "layer", "output", "bytes", "flops"]
+    assert lines[0].split() == [
+        "operation", "layer", "output", "bytes", "flops", "backward",
+    ]  # fmt: skip
     assert [line.split()[0] for line in lines[1:-1]] == [
         "linear", "tanh", "linear", "sigmoid", "linear", "cross_entropy",
     ]  # fmt: skip

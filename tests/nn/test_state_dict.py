@@ -90,10 +90,29 @@ def test_not_strict_takes_what_fits_by_name(mlp):
     np.testing.assert_array_equal(mlp[2].bias.data, state["2.bias"])
 
 
-def test_not_strict_still_refuses_other_shapes(mlp):
+def test_not_strict_leaves_out_other_shapes_and_says_so(mlp):
+    before = mlp.state_dict()
+    state = {"0.bias": np.ones(8), "0.weight": np.ones((4, 8)), "9.bias": np.ones(2)}
+    result = mlp.load_state_dict(state, strict=False)
+    assert result.taken == ["0.bias"]
+    assert result.mismatched == {"0.weight": ((4, 8), (8, 4))}
+    assert result == (["2.weight", "2.bias"], ["9.bias"])
+    assert (mlp[0].bias.data == 1).all()
+    np.testing.assert_array_equal(mlp[0].weight.data, before["0.weight"])
+    assert str(result).splitlines() == [
+        "taken: 1 of 4: 0.bias",
+        "of another shape, left out: 0.weight (4, 8), expected (8, 4)",
+        "missing, left as it was: 2.weight, 2.bias",
+        "unexpected, left out: 9.bias",
+    ]
+    whole = mlp.load_state_dict(before)
+    assert str(whole) == "taken: 4 of 4: 0.weight, 0.bias, 2.weight, 2.bias"
+
+
+def test_not_strict_still_refuses_what_is_no_number(mlp):
     before = snapshot(mlp)
-    state = {"0.bias": np.ones(8), "0.weight": np.ones((4, 8))}
-    with pytest.raises(ValueError, match=r"0\.weight has shape \(4, 8\), expected \(8, 4\)"):
+    state = {"0.bias": np.ones(8), "0.weight": np.ones((4, 8)), "2.bias": np.arange(3)}
+    with pytest.raises(TypeError, match=r"nothing was loaded: 2\.bias has dtype int64"):
         mlp.load_state_dict(state, strict=False)
     assert snapshot(mlp) == before
 

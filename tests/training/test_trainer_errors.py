@@ -272,3 +272,14 @@ class TestAfterAnError:
         first = step(*classes)
         trainer.fit(*classes, verbose=0)
         assert step(*classes) < first
+
+
+def test_an_optimizer_from_before_a_layer_was_replaced():
+    trainer = make_trainer()
+    trainer.model[2] = nn.Linear(8, 3)
+    x, y = np.zeros((4, 4), np.float32), np.zeros(4, int)
+    with pytest.raises(ValueError, match=r"does not hold 2\.weight, 2\.bias, but"):
+        trainer.fit(x, y, verbose=0)
+    trainer.model.freeze()  # nothing new is to learn
+    trainer.model[0].unfreeze()
+    trainer.fit(x, y, verbose=0)

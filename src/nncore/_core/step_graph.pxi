@@ -190,6 +190,10 @@ cdef class _Graph:
         """Floating-point operations of a node's forward for the batch planned last."""
         return nn_step_op(self._step, node).flops
 
+    def learns(self, int64_t node):
+        """Whether training runs its backward."""
+        return bool(nn_step_learns(self._step, node))
+
 
 cdef tuple _place(nn_place place):
     return place.offset, place.bytes, place.from_, place.to

@@ -93,6 +93,8 @@ class Prepared:
         self._seen: Any = None
         self._strangers_of: Any = None
         self._strangers: list[Parameter] = []
+        self._known: set[Parameter] = set(model.parameters())
+        self._known_at = structure.version()
 
     # ---- the optimiser
 
@@ -100,7 +102,23 @@ class Prepared:
         """The engine's updates, with the numbers that the optimiser has now."""
         if self.optimizer is None:
             raise RuntimeError(f"Step: compiled without an optimizer: use step.{instead}")
+        if self._known_at != structure.version():
+            self._look_for_replaced(self.optimizer)
         return self.optimizer._compiled_updates(clear_grad=True)
+
+    def _look_for_replaced(self, optimizer: Optimizer) -> None:
+        """Refuse to go on where a layer was replaced and the optimiser still holds the old one."""
+        version, own = structure.version(), {p: n for n, p in self.model.named_parameters()}
+        held = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+        gone = (held & self._known) - own.keys()
+        fresh = [n for p, n in own.items() if p.requires_grad and p not in held | self._known]
+        if gone and fresh:
+            raise ValueError(
+                f"Step: {', '.join(fresh)} came with a new layer and the optimizer does not hold"
+                " them, but parameters that are gone: make a new optimizer and step, or"
+                " optimizer.add_param_group({'params': layer.parameters()})"
+            )
+        self._known, self._known_at = set(own), version
 
     def _clear_strangers(self) -> None:
         """Clear the gradients of the model's parameters that the optimiser does not hold."""

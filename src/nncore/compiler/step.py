@@ -70,8 +70,9 @@ class Step(Prepared):
 
     One thread at a time may use it, a second one gets a `RuntimeError`: `clone` gives it a step of
     its own over the same weights. Changes of the model's structure (frozen parameters, replaced
-    layers) are noticed by themselves. After any error parameters and optimiser state are as they
-    were before the call, or, in `epoch`, after the last whole batch.
+    layers) are noticed by themselves; where the optimiser holds the old layer and not the new one,
+    that is a ValueError. After any error parameters and optimiser state are as they were before the
+    call, or, in `epoch`, after the last whole batch.
     """
 
     def clone(self) -> Step:
@@ -83,6 +84,7 @@ class Step(Prepared):
             max_batch=self._max_batch or None,
             threads=self._threads or None,
         )
+        other._known, other._known_at = self._known, self._known_at
         if self._input_shapes:
             other._build(self._input_shapes, 1)
         return other

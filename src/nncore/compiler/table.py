@@ -4,11 +4,14 @@ from typing import Any
 
 from nncore.nn.operation import Operation as Node
 
-_HEAD = ("operation", "layer", "output", "bytes", "flops")
+_HEAD = ("operation", "layer", "output", "bytes", "flops", "backward")
 
 
 def show(nodes: list[Node], core: Any) -> str:
     """A row for each operation, at the size of the batch planned last; then the arena.
+
+    `backward` says whether training runs it: nothing frozen has one, unless something that learns
+    lies before it.
 
     Bytes are those of the output in the arena, with its gradient and what is saved for backward:
     buffers that are never alive together share memory, so the arena is smaller than their sum.
@@ -18,7 +21,8 @@ def show(nodes: list[Node], core: Any) -> str:
         places = core.places(index)
         held = sum(place[1] for place in places.values())
         shape = "x".join(str(size) for size in node.y_shape)
-        rows.append((node.kind, node.label, shape, f"{held:,}", f"{core.flops(index):,}"))
+        learns = "yes" if core.learns(index) else "-"
+        rows.append((node.kind, node.label, shape, f"{held:,}", f"{core.flops(index):,}", learns))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = [
         "  ".join(

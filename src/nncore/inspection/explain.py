@@ -85,7 +85,8 @@ def explain(
     Raises
     ------
     TypeError, ValueError
-        As the model and the loss do; `lr` is no positive number.
+        As the model and the loss do; `lr` is no positive number; the layers do not stand one after
+        the other.
     """
     if not (isinstance(lr, (int, float)) and lr > 0):
         raise ValueError(f"explain: lr must be a positive number, got {lr!r}")
@@ -97,6 +98,12 @@ def explain(
 
     with gradients_kept(model):
         output, _, calls = full_pass(model, x, seed)
+        for call, following in zip(calls, [call.x for call in calls[1:]] + [output], strict=True):
+            if following is not call.y:
+                raise ValueError(
+                    f"explain: something else follows {call.name} than the next layer: expected"
+                    " layers one after the other, as in a Sequential"
+                )
         story = _Story(calls, output, np.asarray(y), losses[0], loss_fn, most)
         sections = [*story.forward(), *story.backward(), *story.update(lr)]
     shapes = " -> ".join(

@@ -38,46 +38,90 @@ def layers(model: Module) -> dict[str, Module]:
     return found
 
 
+_WRAPPED = ("_forward", "_backward", "_backward_last")
+
+
+class _Watch:
+    """Puts each use of a layer on a list, by standing in its object's place of the methods."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._uses: dict[str, int] = {}
+        # What each use left for backward, which is known again by being the same object.
+        self._open: dict[int, list[tuple[Any, Call]]] = {}
+
+    def wrap(self, name: str, layer: Module) -> None:
+        forward, backward, backward_last = (getattr(layer, method) for method in _WRAPPED)
+        label = name or type(layer).__name__
+
+        def seen_forward(*x: Array) -> tuple[Any, Any]:
+            y, saved = forward(*x)
+            uses = self._uses[name] = self._uses.get(name, 0) + 1
+            call = Call(label if uses == 1 else f"{label}/{uses}", layer, x[0], _first(y))
+            self.calls.append(call)
+            self._open.setdefault(id(layer), []).append((saved, call))
+            return y, saved
+
+        def seen_backward(saved: Any, grad: Any) -> Any:
+            dx = backward(saved, grad)
+            self._close(layer, saved, grad, dx)
+            return dx
+
+        def seen_backward_last(saved: Any, grad: Any) -> None:
+            backward_last(saved, grad)  # which may end in the other one
+            self._close(layer, saved, grad, None)
+
+        # In the object's own dictionary, past __setattr__: its structure does not change.
+        vars(layer).update(
+            _forward=seen_forward, _backward=seen_backward, _backward_last=seen_backward_last
+        )
+
+    def _close(self, layer: Module, saved: Any, grad: Any, dx: Any) -> None:
+        waiting = self._open.get(id(layer), [])
+        for at in reversed(range(len(waiting))):  # the latest one goes back first
+            if waiting[at][0] is saved:
+                call = waiting.pop(at)[1]
+                call.grad_y, call.grad_x = _first(grad), None if dx is None else _first(dx)
+                return
+
+
+def _first(arrays: Any) -> Array:
+    """Of several inputs or outputs the first."""
+    first: Array = arrays[0] if isinstance(arrays, tuple) else arrays
+    return first
+
+
 @contextmanager
 def watched(model: Module) -> Iterator[list[Call]]:
     """Within the block each use of a layer of `model` is put on the list.
 
-    The arrays are those that the layers gave and got, not copies and not computed anew.
+    The arrays are those that the layers gave and got, not copies and not computed anew. Running
+    statistics and the places of random streams are, afterwards, what they were before.
     """
-    calls: list[Call] = []
-    uses: dict[str, int] = {}
-    open_calls: dict[int, list[Call]] = {}
-    wrapped: list[Module] = []
-
-    def wrap(name: str, layer: Module) -> None:
-        forward, backward = layer._forward, layer._backward
-
-        def seen_forward(x: Array) -> tuple[Array, Any]:
-            y, saved = forward(x)
-            uses[name] = uses.get(name, 0) + 1
-            label = name or type(layer).__name__
-            call = Call(label if uses[name] == 1 else f"{label}/{uses[name]}", layer, x, y)
-            calls.append(call)
-            open_calls.setdefault(id(layer), []).append(call)
-            return y, saved
-
-        def seen_backward(saved: Any, grad: Array) -> Array:
-            grad_x = backward(saved, grad)
-            call = open_calls[id(layer)].pop()  # the latest one goes back first
-            call.grad_y, call.grad_x = grad, grad_x
-            return grad_x
-
-        # In the object's own dictionary, past __setattr__: its structure does not change.
-        vars(layer)["_forward"], vars(layer)["_backward"] = seen_forward, seen_backward
-        wrapped.append(layer)
-
+    watch = _Watch()
+    found = layers(model)
+    own = {
+        name: {m: vars(layer)[m] for m in _WRAPPED if m in vars(layer)}
+        for name, layer in found.items()
+    }
+    kept = [(array, array.copy()) for array in _moving(model)]
     try:
-        for name, layer in layers(model).items():
-            wrap(name, layer)
-        yield calls
+        for name, layer in found.items():
+            watch.wrap(name, layer)
+        yield watch.calls
     finally:
-        for layer in wrapped:
-            del vars(layer)["_forward"], vars(layer)["_backward"]
+        for name, layer in found.items():
+            for method in _WRAPPED:
+                vars(layer).pop(method, None)
+            vars(layer).update(own[name])  # a layer with hooks has methods of its own
+        for array, before in kept:
+            array[...] = before
+
+
+def _moving(model: Module) -> list[Array]:
+    """What a forward in training mode changes: buffers, and counters of random numbers."""
+    counters = [vars(module)["_calls"] for module in model.modules() if "_calls" in vars(module)]
+    return [array for _, array in model.named_buffers()] + counters
 
 
 @contextmanager

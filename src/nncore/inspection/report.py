@@ -19,6 +19,7 @@ from nncore.training import Trainer
 from nncore.training.evaluation import GeneralizationReport
 
 _DPI = 96
+_WIDE = 6.5  # inches: a wider picture does not shrink to a narrow screen, it scrolls
 _SHOWN = 8  # images in the pictures of single samples
 
 
@@ -177,9 +178,12 @@ def _picture(draw: Callable[[], Any], caption: str) -> str:
     figure = (axes[0] if isinstance(axes, list) else axes).figure
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=_DPI)
+    inches = figure.get_figwidth()
+    width = round(_DPI * inches * (0.85 if inches > _WIDE else 0.55))
     plt.close(figure)
     encoded = base64.b64encode(data.getvalue()).decode()
     return (
-        f"<figure><img alt='{escape(caption)}' src='data:image/png;base64,{encoded}'>"
+        f"<figure><div class='scroll'><img alt='{escape(caption)}' style='min-width:{width}px'"
+        f" src='data:image/png;base64,{encoded}'></div>"
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )

@@ -315,18 +315,19 @@ class Module(Hookable, buffers.Buffered):
         state_dict : mapping of str to array_like
             NumPy arrays or PyTorch tensors, of any floating dtype that converts.
         strict : bool
-            Whether every name must be there and no other.
+            Whether every name must be there and no other. If not, what fits by name and shape is
+            taken: the body of a network under another head.
 
         Returns
         -------
         LoadResult
-            `missing_keys`, `unexpected_keys`: empty when strict.
+            `missing_keys`, `unexpected_keys`, `taken`, `mismatched`; its text says the same.
 
         Raises
         ------
         ValueError, TypeError
-            Names are missing or unexpected (when strict), shapes differ, values are no floating
-            numbers: the message lists all of them, and nothing has been changed.
+            When strict, names are missing or unexpected, or shapes differ; in any case, values are
+            no floating numbers. The message lists all of them, and nothing has been changed.
         """
         return state.load_state_dict(self, state_dict, strict)
 

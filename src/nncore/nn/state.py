@@ -15,12 +15,49 @@ from nncore.nn.parameter import Parameter
 if TYPE_CHECKING:
     from nncore.nn.module import Module
 
+Shape = tuple[int, ...]
 
-class LoadResult(NamedTuple):
-    """What `load_state_dict` did not find in one of the two."""
 
+class _Keys(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
+
+
+class LoadResult(_Keys):
+    """What `load_state_dict` did; ``print`` it. As a tuple it is PyTorch's pair.
+
+    Attributes
+    ----------
+    missing_keys : list of str
+        Parameters of the module that were not given.
+    unexpected_keys : list of str
+        Names that were given and that the module does not have.
+    taken : list of str
+        Parameters that have new values now.
+    mismatched : dict of str to (tuple, tuple)
+        Left out for their shape, where not strict: the given shape and the module's.
+    """
+
+    taken: list[str]
+    mismatched: dict[str, tuple[Shape, Shape]]
+
+    def __str__(self) -> str:
+        count = len(self.taken) + len(self.missing_keys) + len(self.mismatched)
+        lines = [f"taken: {len(self.taken)} of {count}" + _listed(self.taken)]
+        if self.mismatched:
+            shapes = [
+                f"{name} {given}, expected {own}" for name, (given, own) in self.mismatched.items()
+            ]
+            lines.append("of another shape, left out" + _listed(shapes, "; "))
+        if self.missing_keys:
+            lines.append("missing, left as it was" + _listed(self.missing_keys))
+        if self.unexpected_keys:
+            lines.append("unexpected, left out" + _listed(self.unexpected_keys))
+        return "\n".join(lines)
+
+
+def _listed(names: list[str], between: str = ", ") -> str:
+    return f": {between.join(names)}" if names else ""
 
 
 def _named(module: "Module") -> Iterator[tuple[str, Parameter]]:
@@ -67,7 +104,8 @@ def load_state_dict(module: "Module", given: Mapping[str, Any], strict: bool) ->
         faults += [f"{name} is missing" for name in missing]
         faults += [f"{name} is unexpected" for name in unexpected]
     only_dtypes = not faults
-    staged: list[tuple[Array, Array]] = []
+    staged: dict[str, tuple[Array, Array]] = {}
+    mismatched: dict[str, tuple[Shape, Shape]] = {}
     for name, target in own.items():
         if name not in given:
             continue
@@ -77,17 +115,22 @@ def load_state_dict(module: "Module", given: Mapping[str, Any], strict: bool) ->
             faults.append(str(error).removeprefix(f"{layer}: "))
             continue
         if array.shape != target.shape:
+            if not strict:
+                mismatched[name] = array.shape, target.shape
+                continue
             faults.append(f"{name} has shape {array.shape}, expected {target.shape}")
             only_dtypes = False
             continue
         # A copy: the values may be views of the very parameters that are written next.
-        staged.append((target, np.array(array)))
+        staged[name] = target, np.array(array)
     if faults:
         message = f"{layer}: state_dict does not fit, nothing was loaded: " + "; ".join(faults)
         raise TypeError(message) if only_dtypes else ValueError(message)
-    for target, array in staged:
+    for target, array in staged.values():
         target[...] = array
-    return LoadResult(missing, unexpected)
+    result = LoadResult(missing, unexpected)
+    result.taken, result.mismatched = list(staged), mismatched
+    return result
 
 
 def copy_from(module: "Module", source: Any, tau: float) -> None:

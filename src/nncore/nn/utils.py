@@ -1,4 +1,4 @@
-"""Gradients clipped by hand, normalisations folded, under PyTorch's names.
+"""Gradients clipped by hand, normalisations folded, under PyTorch's names; a body's features.
 
 Optimisers do the same inside their step, compiled or not: ``max_grad_norm``, ``max_grad_value``.
 """
@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 
 from nncore._core import engine
+from nncore.nn.features import features
 from nncore.nn.fuse import fuse_conv_bn_eval, fuse_linear_bn_eval
 from nncore.nn.parameter import Parameter, ParameterIterator
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "fuse_conv_bn_eval", "fuse_linear_bn_eval"]
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "features",
+    "fuse_conv_bn_eval",
+    "fuse_linear_bn_eval",
+]
 
 
 def clip_grad_norm_(

@@ -33,6 +33,19 @@ def parts(model: Any, loss_fn: Any, optimizer: Any) -> None:
         )
 
 
+def held(function: str, model: Module, optimizer: Any) -> None:
+    """Whether the optimizer was made before a layer was replaced: the new one would not learn."""
+    groups = getattr(optimizer, "param_groups", [])
+    taken = {id(parameter) for group in groups for parameter in group["params"]}
+    own = {id(parameter): name for name, parameter in model.named_parameters()}
+    missing = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in taken]
+    if missing and taken - own.keys():
+        raise ValueError(
+            f"{function}: the optimizer does not hold {', '.join(missing)}, but parameters that"
+            " are not the model's: after a layer is replaced, make a new optimizer"
+        )
+
+
 def _kind(given: Any) -> str:
     """What was given, in words: a class is a common slip."""
     if isinstance(given, type):

@@ -70,6 +70,7 @@ def prepare(trainer: Trainer, given: Given) -> Ready:
         raise RuntimeError(
             f"{_HERE}: the trainer has no optimizer: Trainer(model, loss_fn, optimizer)"
         )
+    checks.held(_HERE, trainer.model, trainer.optimizer)
     epochs = integer(_HERE, "epochs", given.epochs, 1)
     batch_size = integer(_HERE, "batch_size", given.batch_size, 1)
     shuffle = flag(_HERE, "shuffle", given.shuffle)

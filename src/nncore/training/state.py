@@ -110,17 +110,15 @@ def module_states(model: Module) -> Tree:
         for name, module in model.named_modules()
         if hasattr(type(module), "_extra_state")
     }
-    random_state = getattr(nn, "random_state", None)
-    return states if random_state is None else {_RANDOM: random_state(model), **states}
+    return {_RANDOM: nn.random_state(model), **states}
 
 
 def load_module_states(model: Module, states: Mapping[str, Any]) -> None:
     """Those that are given, to the modules of these names."""
     modules = dict(model.named_modules())
-    load_random_state = getattr(nn, "load_random_state", None)
     for name, state in states.items():
-        if name == _RANDOM and load_random_state is not None:
-            load_random_state(model, state)
+        if name == _RANDOM:
+            nn.load_random_state(model, state)
             continue
         module = modules.get(name)
         if module is None or not hasattr(type(module), "_load_extra_state"):
