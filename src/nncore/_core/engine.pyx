@@ -19,6 +19,8 @@ import os
 
 import numpy as np
 
+from nncore._core import conversion as _conversion
+
 cnp.import_array()
 
 # The element types. A binding is written once over `real` and called as f[float] or f[double].
