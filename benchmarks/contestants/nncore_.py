@@ -189,27 +189,38 @@ def _average_backward(case: Case, arrays: Arrays) -> Runner:
     return _runner(lambda: layer._backward(saved, grad), "dx")
 
 
+def _conv(arrays: Arrays, case: Case) -> nn.Conv2d:
+    """A layer with the case's own weights."""
+    outputs, inputs, *kernel = arrays["weight"].shape
+    padding = case.options["padding"]
+    layer = nn.Conv2d(inputs, outputs, tuple(kernel), padding=padding, dtype=arrays["x"].dtype)
+    layer.weight.data[...] = arrays["weight"]
+    if "bias" in arrays and layer.bias is not None:
+        layer.bias.data[...] = arrays["bias"]
+    return layer
+
+
 def _conv_forward(case: Case, arrays: Arrays) -> Runner:
-    x, weight, bias = arrays["x"], arrays["weight"], arrays["bias"]
-    padding = (case.options["padding"],) * 2
-    return _runner(lambda: engine.conv2d_forward(x, weight, bias, padding=padding), "y")
+    layer, x = _conv(arrays, case), arrays["x"]
+    return _runner(lambda: layer._forward_only(x), "y")
 
 
 def _conv_backward_data(case: Case, arrays: Arrays) -> Runner:
-    grad, x, weight = arrays["grad"], arrays["x"], arrays["weight"]
-    padding = (case.options["padding"],) * 2
-    return _runner(lambda: engine.conv2d_backward(grad, x, weight, padding=padding), "dx")
+    layer, grad = _conv(arrays, case), arrays["grad"]
+    layer.requires_grad_(False)
+    _, saved = layer._forward(arrays["x"])
+    return _runner(lambda: layer._backward(saved, grad), "dx")
 
 
 def _conv_backward_weights(case: Case, arrays: Arrays) -> Runner:
-    grad, x, weight = arrays["grad"], arrays["x"], arrays["weight"]
-    padding = (case.options["padding"],) * 2
-    dw, db = aligned_copy(np.zeros_like(weight)), aligned_copy(np.zeros(len(weight), x.dtype))
-
-    def accumulate() -> None:
-        engine.conv2d_backward(grad, x, weight, dw, db, padding=padding, input_grad=False)
-
-    return _backward_runner(accumulate, {"dw": dw, "db": db})
+    layer, grad = _conv(arrays, case), arrays["grad"]
+    operation = layer._planned(arrays["x"].shape)
+    _, kept = engine.operation_forward(operation, arrays["x"])
+    dw, db = operation.weight_grad, operation.bias_grad
+    return _backward_runner(
+        lambda: engine.operation_backward(operation, kept, grad, input_grad=False),
+        {"dw": dw, "db": db},
+    )
 
 
 # Activations

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from engine_functions import conv2d_backward, conv2d_forward
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import LAYOUTS
@@ -80,7 +81,7 @@ def operands(rng, shape, outputs, kernel, geometry, dtype):
 def backward(o, geometry, **options):
     """dx, dweight, dbias, from zero gradients."""
     dweight, dbias = np.zeros(o.weight.shape, o.weight.dtype), np.zeros_like(o.bias)
-    dx = engine.conv2d_backward(o.grad, o.x, o.weight, dweight, dbias, *geometry, **options)
+    dx = conv2d_backward(o.grad, o.x, o.weight, dweight, dbias, *geometry, **options)
     return dx, dweight, dbias
 
 
@@ -90,7 +91,7 @@ def check_against_reference(o, geometry):
     taps = o.weight[0].size
     places = o.grad.size // len(o.weight)
 
-    y = engine.conv2d_forward(o.x, o.weight, o.bias, *geometry)
+    y = conv2d_forward(o.x, o.weight, o.bias, *geometry)
     assert y.transpose(0, 2, 3, 1).flags.c_contiguous
     assert_products_close(
         y,
@@ -98,7 +99,7 @@ def check_against_reference(o, geometry):
         reference.conv2d(size.x, size.weight, size.bias, *geometry),
         taps + 1,
     )
-    y = engine.conv2d_forward(o.x, o.weight, None, *geometry)
+    y = conv2d_forward(o.x, o.weight, None, *geometry)
     assert_products_close(
         y,
         reference.conv2d(wide.x, wide.weight, None, *geometry),
@@ -129,7 +130,7 @@ def test_equals_pytorch(case, rng):
     x, weight, bias = (torch.tensor(a, requires_grad=True) for a in o[:3])
     y = torch.nn.functional.conv2d(x, weight, bias, *geometry)
     y.backward(torch.tensor(o.grad))
-    ours = engine.conv2d_forward(*o[:3], *geometry)
+    ours = conv2d_forward(*o[:3], *geometry)
     np.testing.assert_allclose(ours, y.detach().numpy(), rtol=1e-9, atol=1e-9)
     for our, leaf in zip(backward(o, geometry), (x, weight, bias), strict=True):
         np.testing.assert_allclose(our, leaf.grad.numpy(), rtol=1e-9, atol=1e-9)
@@ -176,8 +177,8 @@ def test_layout_does_not_show(layout, name, isa, dtype, rng):
     laid = Operands(*(engine.floating(LAYOUTS[layout](a), np.dtype(dtype), "Conv2d") for a in o))
     before = [np.array(a) for a in laid]
     bias = np.array(laid.bias)
-    y = engine.conv2d_forward(laid.x, laid.weight, bias, *geometry)
-    assert_same_bits(y, engine.conv2d_forward(*o[:3], *geometry))
+    y = conv2d_forward(laid.x, laid.weight, bias, *geometry)
+    assert_same_bits(y, conv2d_forward(*o[:3], *geometry))
     for ours, plain in zip(backward(laid, geometry), backward(o, geometry), strict=True):
         assert_same_bits(ours, plain)
     for now, then in zip(laid, before, strict=True):
@@ -189,9 +190,9 @@ def test_threads_do_not_show(name, threads, dtype, rng):
     geometry = CASES[name][-1]
     shape, *rest = CASES[name]
     o = operands(rng, (19, *shape[1:]), *rest, dtype)
-    y, gradients = engine.conv2d_forward(*o[:3], *geometry), backward(o, geometry)
+    y, gradients = conv2d_forward(*o[:3], *geometry), backward(o, geometry)
     engine.threads_set(1)
-    assert_same_bits(y, engine.conv2d_forward(*o[:3], *geometry))
+    assert_same_bits(y, conv2d_forward(*o[:3], *geometry))
     for ours, serial in zip(gradients, backward(o, geometry), strict=True):
         assert_same_bits(ours, serial)
 
@@ -205,8 +206,8 @@ def test_two_workers_run_pieces(rng):
         if engine.threads_get() < 2:
             return  # an engine without threads
         for run in (
-            lambda: engine.conv2d_forward(*o[:3]),
-            lambda: engine.conv2d_backward(o.grad, o.x, o.weight),
+            lambda: conv2d_forward(*o[:3]),
+            lambda: conv2d_backward(o.grad, o.x, o.weight),
             lambda: backward(o, Geometry(), input_grad=False),
         ):
             pieces = engine.threads_pieces_by_workers()
@@ -225,7 +226,7 @@ def test_padding_is_absent(name, isa, dtype, rng):
     o = operands(rng, *CASES[name], dtype)
     o.weight[...] = np.inf
     o.x[...] = np.abs(o.x) + 1
-    ours = engine.conv2d_forward(o.x, o.weight, None, *geometry)
+    ours = conv2d_forward(o.x, o.weight, None, *geometry)
     expected = reference.conv2d(o.x, o.weight, None, *geometry)
     assert not np.isnan(expected).any()
     np.testing.assert_array_equal(ours, expected)
@@ -246,7 +247,7 @@ def test_zero_times_infinity_is_nan(name, isa, dtype, rng):
     o = operands(rng, *CASES[name], dtype)
     o.x[...] = 0
     o.weight[0, 0, 1, 1] = np.inf
-    ours = engine.conv2d_forward(o.x, o.weight, None, *geometry)
+    ours = conv2d_forward(o.x, o.weight, None, *geometry)
     expected = reference.conv2d(o.x, o.weight, None, *geometry)
     assert np.isnan(expected).any()
     np.testing.assert_array_equal(ours, expected)
@@ -255,11 +256,11 @@ def test_zero_times_infinity_is_nan(name, isa, dtype, rng):
 @pytest.mark.parametrize("geometry", [Geometry(), Geometry(groups=4)], ids=["dense", "depthwise"])
 def test_empty_batch(geometry, isa, dtype, rng):
     o = operands(rng, (0, 4, 6, 5), 4, (3, 2), geometry, dtype)
-    y = engine.conv2d_forward(*o[:3], *geometry)
+    y = conv2d_forward(*o[:3], *geometry)
     assert y.shape == (0, 4, 4, 4)
     assert y.dtype == dtype
     dweight, dbias = np.full_like(o.weight, 7), np.full_like(o.bias, 7)
-    dx = engine.conv2d_backward(o.grad, o.x, o.weight, dweight, dbias, *geometry)
+    dx = conv2d_backward(o.grad, o.x, o.weight, dweight, dbias, *geometry)
     assert dx.shape == o.x.shape
     assert (dweight == 7).all()
     assert (dbias == 7).all()
@@ -271,7 +272,7 @@ def test_gradients_are_added(name, isa, dtype, rng):
     o = operands(rng, *CASES[name], dtype)
     dx, dweight, dbias = backward(o, geometry)
     twice_weight, twice_bias = dweight.copy(), dbias.copy()
-    again = engine.conv2d_backward(o.grad, o.x, o.weight, twice_weight, twice_bias, *geometry)
+    again = conv2d_backward(o.grad, o.x, o.weight, twice_weight, twice_bias, *geometry)
     assert_same_bits(again, dx)
     assert_same_bits(twice_weight, 2 * dweight)
     assert_same_bits(twice_bias, 2 * dbias)
@@ -285,9 +286,7 @@ def test_each_gradient_is_optional(name, isa, dtype, rng):
     for wanted in itertools.product([False, True], repeat=3):
         dweight = np.zeros_like(o.weight) if wanted[1] else None
         dbias = np.zeros_like(o.bias) if wanted[2] else None
-        dx = engine.conv2d_backward(
-            o.grad, o.x, o.weight, dweight, dbias, *geometry, input_grad=wanted[0]
-        )
+        dx = conv2d_backward(o.grad, o.x, o.weight, dweight, dbias, *geometry, input_grad=wanted[0])
         for ours, full, want in zip((dx, dweight, dbias), all_three, wanted, strict=True):
             if want:
                 assert_same_bits(ours, full)
@@ -299,17 +298,14 @@ def test_errors_have_the_numbers(rng):
     o = operands(rng, (2, 4, 6, 5), 6, (3, 2), Geometry(groups=2), np.float32)
 
     def forward(x=o.x, weight=o.weight, bias=o.bias, groups=2, **options):
-        return engine.conv2d_forward(x, weight, bias, groups=groups, layer="Conv2d 'c1'", **options)
+        return conv2d_forward(x, weight, bias, groups=groups, layer="Conv2d 'c1'", **options)
 
     for options, message in (
-        ({"x": o.x[0]}, r"x has shape \(4, 6, 5\), expected \(N, C, H, W\)"),
-        ({"weight": o.weight[0]}, r"weight has shape \(2, 3, 2\)"),
-        ({"x": o.x[:, :3]}, "x has 3 channels, weight expects 4 .2 in each of 2 groups"),
-        ({"groups": 1}, "x has 4 channels, weight expects 2"),
+        ({"groups": 1}, "weight has 72 elements, expected 144"),
         ({"weight": o.weight[:5]}, "out_channels is 5, expected a multiple of groups = 2"),
         ({"groups": 0}, "groups is 0, expected at least 1"),
         ({"groups": -2}, "groups is -2, expected at least 1"),
-        ({"bias": o.bias[:5]}, r"bias has shape \(5,\), expected \(6,\)"),
+        ({"bias": o.bias[:5]}, "bias has 5 elements, expected 6"),
         ({"x": o.x[:, :, :2]}, r"kernel_size\[0\] is 3, expected at most 2"),
         ({"dilation": (1, 5)}, r"kernel_size\[1\] is 6, expected at most 5"),
         ({"stride": (0, 1)}, r"stride\[0\] is 0, expected at least 1"),
@@ -325,11 +321,8 @@ def test_errors_have_the_numbers(rng):
         with pytest.raises(ValueError, match=f"Conv2d 'c1': {message}"):
             forward(**options)
     for options, message in (
-        ({"stride": 2}, "stride must be two integers"),
-        ({"padding": (1, 1.0)}, "padding must be two integers"),
-        ({"dilation": (True, 1)}, "dilation must be two integers"),
-        ({"weight": o.weight.astype(np.float64)}, "weight has dtype float64, expected float32"),
-        ({"bias": o.bias.astype(np.float64)}, "bias has dtype float64, expected float32"),
+        ({"weight": o.weight.astype(np.float64)}, "weight has dtype float64, x has float32"),
+        ({"bias": o.bias.astype(np.float64)}, "bias has dtype float64, x has float32"),
     ):
         with pytest.raises(TypeError, match=f"Conv2d 'c1': {message}"):
             forward(**options)
@@ -350,15 +343,15 @@ def test_backward_checks_before_it_writes(rng):
         (o.grad[:1], dweight, dbias, r"grad has shape \(1, 6, 4, 4\)"),
         (
             o.grad,
-            dweight[:, :2],
+            dweight[:, :2].copy(),
             dbias,
-            r"dweight has shape \(6, 2, 3, 2\), expected \(6, 4",
+            "weight.grad has 72 elements, expected 144",
         ),
-        (o.grad, dweight, dbias[:3], r"dbias has shape \(3,\), expected \(6,\)"),
+        (o.grad, dweight, dbias[:3], "bias has 3 elements, expected 6"),
     ):
         with pytest.raises(ValueError, match=f"Conv2d: {message}"):
-            engine.conv2d_backward(grad, o.x, o.weight, dw, db)
+            conv2d_backward(grad, o.x, o.weight, dw, db)
     with pytest.raises(TypeError, match="Conv2d: grad has dtype float64, expected float32"):
-        engine.conv2d_backward(o.grad.astype(np.float64), o.x, o.weight, dweight, dbias)
+        conv2d_backward(o.grad.astype(np.float64), o.x, o.weight, dweight, dbias)
     assert not dweight.any()
     assert not dbias.any()

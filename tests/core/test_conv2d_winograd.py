@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from engine_functions import conv2d_backward, conv2d_forward
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import LAYOUTS
@@ -53,8 +54,8 @@ def compute(x, weight, bias, grad, padding, on=True):
     """y, dx, dweight, dbias; the gradients from zero."""
     nncore.set_winograd(on)
     dweight, dbias = np.zeros(weight.shape, weight.dtype), np.zeros(bias.shape, bias.dtype)
-    y = engine.conv2d_forward(x, weight, bias, (1, 1), padding)
-    dx = engine.conv2d_backward(grad, x, weight, dweight, dbias, (1, 1), padding)
+    y = conv2d_forward(x, weight, bias, (1, 1), padding)
+    dx = conv2d_backward(grad, x, weight, dweight, dbias, (1, 1), padding)
     return y, dx, dweight, dbias
 
 
@@ -162,15 +163,13 @@ def test_gradients_are_added_and_each_is_optional(isa, rng):
     padding = case[-1]
     _, dx, dweight, dbias = compute(x, weight, bias, grad, padding)
     again = dweight.copy(), dbias.copy()
-    assert (
-        engine.conv2d_backward(grad, x, weight, *again, (1, 1), padding, input_grad=False) is None
-    )
+    assert conv2d_backward(grad, x, weight, *again, (1, 1), padding, input_grad=False) is None
     assert_same_bits(again[0], 2 * dweight)
     assert_same_bits(again[1], 2 * dbias)
     for wanted in (0, 1):
         alone = [np.zeros_like(dweight), np.zeros_like(dbias)]
         given_arrays = [a if i == wanted else None for i, a in enumerate(alone)]
-        ours = engine.conv2d_backward(grad, x, weight, *given_arrays, (1, 1), padding)
+        ours = conv2d_backward(grad, x, weight, *given_arrays, (1, 1), padding)
         assert_same_bits(ours, dx)
         assert_same_bits(alone[wanted], (dweight, dbias)[wanted])
 

@@ -22,30 +22,7 @@ def floating(x, dtype, layer, arg="x"):
     cdef int type_number = cnp.NPY_FLOAT if dtype is _float32 or dtype == _float32 else cnp.NPY_DOUBLE
     if type(x) is ndarray and _ready(<ndarray>x, type_number):
         return x
-    return _convert(x, _float32 if type_number == cnp.NPY_FLOAT else _float64, layer, arg)
-
-
-cdef object _convert(object x, object dtype, str layer, str arg):
-    if x is None:
-        raise TypeError(f"{layer}: {arg} is None, expected an array of {dtype.name}")
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{layer}: {arg} is a masked array ({x.dtype}), expected a plain one: use {arg}.filled(value)")
-    given_dtype = getattr(x, "dtype", None) is not None
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise TypeError(f"{layer}: {arg} cannot be made an array: {error}") from None
-    kind = array.dtype.kind
-    if kind in "iub":
-        if given_dtype or kind == "b":
-            raise TypeError(
-                f"{layer}: {arg} has dtype {array.dtype}, expected {dtype.name}: "
-                + (f"scale it, for example {arg}.astype(np.{dtype.name}) / 255"
-                   if array.dtype.itemsize == 1 else f"convert it, {arg}.astype(np.{dtype.name})")
-            )
-    elif kind != "f" or array.dtype.itemsize not in (4, 8):
-        raise TypeError(f"{layer}: {arg} has dtype {array.dtype}, expected {dtype.name}")
-    return np.require(array, dtype=dtype, requirements=["A", "E"])
+    return _conversion.converted(x, _float32 if type_number == cnp.NPY_FLOAT else _float64, layer, arg)
 
 
 def row_major(ndarray x not None):

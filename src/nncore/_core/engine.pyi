@@ -46,29 +46,6 @@ def linear_backward(
     input_grad: bool = True,
     layer: str = ...,
 ) -> Array | None: ...
-def conv2d_forward(
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
-    stride: Pair = ...,
-    padding: Pair = ...,
-    dilation: Pair = ...,
-    groups: int = 1,
-    layer: str = ...,
-) -> Array: ...
-def conv2d_backward(
-    dy: Array,
-    x: Array,
-    weight: Array,
-    dweight: Array | None = None,
-    dbias: Array | None = None,
-    stride: Pair = ...,
-    padding: Pair = ...,
-    dilation: Pair = ...,
-    groups: int = 1,
-    input_grad: bool = True,
-    layer: str = ...,
-) -> Array | None: ...
 def max_pool2d_forward(
     x: Array,
     kernel: Pair,
@@ -92,27 +69,6 @@ def max_pool2d_backward(
 ) -> Array: ...
 def flatten_forward(x: Array, layer: str = ...) -> Array: ...
 def flatten_backward(dy: Array, x_shape: Shape, layer: str = ...) -> Array: ...
-def avg_pool2d_forward(
-    x: Array,
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor: int | None = None,
-    layer: str = ...,
-) -> Array: ...
-def avg_pool2d_backward(
-    dy: Array,
-    x_shape: Shape,
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor: int | None = None,
-    layer: str = ...,
-) -> Array: ...
 
 # activations
 def relu_forward(x: Array, layer: str = ..., out: Array | None = None) -> Array: ...

@@ -19,6 +19,8 @@ import os
 
 import numpy as np
 
+from nncore._core import conversion as _conversion
+
 cnp.import_array()
 
 # The element types. A binding is written once over `real` and called as f[float] or f[double].
@@ -34,7 +36,6 @@ include "linear.pxi"
 include "activation.pxi"
 include "losses.pxi"
 include "flatten.pxi"
-include "conv2d.pxi"
 include "update.pxi"
 include "step_checks.pxi"
 include "step_graph.pxi"
@@ -42,4 +43,3 @@ include "step.pxi"
 include "random.pxi"
 include "gather.pxi"
 include "maxpool2d.pxi"
-include "avgpool2d.pxi"

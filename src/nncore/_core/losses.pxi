@@ -8,41 +8,7 @@ def labels(x, layer="CrossEntropyLoss", arg="target", int axes=1):
     """
     if type(x) is ndarray and _ready(<ndarray>x, cnp.NPY_INT64) and cnp.PyArray_NDIM(<ndarray>x) == axes:
         return row_major(x)
-    if x is None:
-        raise TypeError(f"{layer}: {arg} is None, expected an array of class numbers")
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{layer}: {arg} is a masked array, expected a plain one: use {arg}.filled(value)")
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise TypeError(f"{layer}: {arg} cannot be made an array: {error}") from None
-    if array.dtype.kind not in "iufb":
-        raise TypeError(f"{layer}: {arg} has dtype {array.dtype}, expected integer class numbers")
-    if array.ndim != axes:
-        raise ValueError(f"{layer}: {arg} has shape {array.shape}, expected "
-                         + ("one class number a row, (N,)" if axes == 1 else f"class numbers along {axes} axes")
-                         + (_labels_hint(array, arg) if axes == 1 else ""))
-    if array.dtype.kind in "fb":
-        # An empty list has no dtype of its own.
-        if array.size or getattr(x, "dtype", None) is not None:
-            raise TypeError(f"{layer}: {arg} has dtype {array.dtype}, expected integer class numbers: "
-                            f"write {arg}.astype(int)")
-    elif array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size:
-        row = int(array.argmax())
-        if int(array.flat[row]) > _int64_max:
-            raise IndexError(f"{layer}: {arg}[{row}] is {array.flat[row]}, expected at most {_int64_max}")
-    return np.require(array, dtype=np.int64, requirements=["C", "A", "E"])
-
-
-cdef object _int64_max = 2**63 - 1
-
-
-cdef str _labels_hint(object array, str arg):
-    if array.ndim == 2 and array.shape[1] == 1:
-        return f": write {arg}[:, 0]"
-    if array.ndim == 2:
-        return f": write {arg}.argmax(1) if it is one-hot"
-    return ""
+    return _conversion.labels(x, layer, arg, axes)
 
 
 cdef int _check_labels(ndarray target, int64_t count, str label) except -1:

@@ -1,5 +1,18 @@
 # MaxPool2d: y and the index of the winners; backward routes the gradient to them.
 
+cdef int _window_pair(int64_t *out, object pair, str arg, str layer) except -1:
+    """Two integers, (height, width)."""
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise TypeError(f"{layer}: {arg} must be two integers (height, width), got {pair!r}")
+    for axis, value in enumerate(pair):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"{layer}: {arg} must be two integers (height, width), got {pair!r}")
+        if not -2**62 < value < 2**62:
+            raise ValueError(f"{layer}: {arg}[{axis}] is {value}, expected at most {2**30}")
+        out[axis] = value
+    return 0
+
+
 cdef int _plan_max_pool2d(nn_op *op, ndarray x, tuple shape, object kernel, object stride, object padding,
                           object dilation, bint ceil_mode, str layer) except -1:
     """Plans max pooling of `shape`, (N, C, H, W), in x's dtype."""
