@@ -177,9 +177,9 @@ def test_loops_are_unrolled_by_the_macro_that_both_compilers_know() -> None:
 
 
 def test_every_kernel_on_the_list_has_its_template() -> None:
-    names = re.findall(
-        r"^NN_(?:WIDE_)?KERNEL\((\w+)\)\n", (ENGINE / "kernels" / "kernels.def").read_text()
-    )
+    listed = (ENGINE / "kernels" / "kernels.def").read_text()
+    names = re.findall(r"^NN_(?:WIDE_)?KERNEL\((\w+)\)$", listed, flags=re.M)
+    assert len(names) > 100
     assert len(names) == len(set(names))
     templates = "\n".join(path.read_text() for path in (ENGINE / "kernels").glob("*.tmpl.c"))
     defined = set(re.findall(r"NN_DEFINE_KERNEL\((\w+)\)", templates))

@@ -255,7 +255,8 @@ class EveryWinner(Pool):
 
 class NoMean(nn.MSELoss):
     def _backward(self, saved, grad):
-        return super()._backward(saved, grad) * saved[0].size
+        dx = super()._backward(saved, grad)
+        return dx * dx.size
 
 
 FAULTS = [

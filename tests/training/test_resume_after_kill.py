@@ -29,6 +29,13 @@ def finish(child):
     child.stdout.close()
 
 
+def wait_for(path, seconds):
+    """Until the file is there, or a run must have ended."""
+    end = time.perf_counter() + 10 * seconds
+    while not path.exists() and time.perf_counter() < end:
+        time.sleep(0.0005)
+
+
 def result_of(path):
     with np.load(path) as opened:
         return {name: opened[name].tobytes() for name in opened}
@@ -45,7 +52,10 @@ def kill_and_resume(data, folder, kills, seed):
     for number in range(kills):
         checkpoint, result = folder / f"{number}.safetensors", folder / f"{number}-result.npz"
         child = start(data, checkpoint, result, 1 + number % 2)
-        time.sleep(draw.uniform(0, 0.8 * duration))
+        if number == 0:  # at least one is surely resumed, however short the run is
+            wait_for(checkpoint, duration)
+        else:
+            time.sleep(draw.uniform(0, 0.8 * duration))
         child.kill()
         child.wait()
         child.stdout.close()

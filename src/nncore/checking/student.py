@@ -215,11 +215,11 @@ def _loss(own: Student, like: Any, pred: Any, target: Any, seed: int) -> Iterato
         shape = (5, 4)
         pred = engine.stream_normal(seed, "x", 0, shape, np.float64, 0.0, 1.0)
         if target is None:
-            target = engine.stream_normal(seed, "target", 0, shape, np.float64, 0.0, 1.0)
-            try:
+            target = np.arange(shape[0]) % shape[1]
+            try:  # labels first: a loss of labels may take probabilities as well
                 like(pred, target)
             except (TypeError, ValueError):
-                target = np.arange(shape[0]) % shape[1]
+                target = engine.stream_normal(seed, "target", 0, shape, np.float64, 0.0, 1.0)
     if target is None:
         raise ValueError("check: target must be given with x")
     pred, target = np.array(pred, np.float64), np.array(target)
