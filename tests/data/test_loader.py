@@ -85,8 +85,9 @@ def test_any_object_with_length_and_samples():
 
 
 def test_without_targets_batches_are_x_alone():
-    (batch,) = DataLoader(ArrayDataset(images(3)), 8)
-    np.testing.assert_array_equal(batch, images(3))
+    for dataset in (ArrayDataset(images(3)), images(3)):
+        (batch,) = DataLoader(dataset, 8)
+        np.testing.assert_array_equal(batch, images(3))
 
 
 def test_transforms_do_not_depend_on_workers_batches_or_order():

@@ -67,6 +67,8 @@ class DataLoader:
     ) -> None:
         if isinstance(dataset, tuple):
             dataset = ArrayDataset(*dataset)
+        elif isinstance(dataset, np.ndarray):
+            dataset = ArrayDataset(dataset)
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise TypeError(
                 "DataLoader: dataset must have a length and samples by number, got"
