@@ -3,7 +3,6 @@
 import numpy as np
 import plain_losses
 import pytest
-import torch
 from tolerance import assert_same_bits
 
 import nncore as nc
@@ -161,6 +160,7 @@ def test_a_loss(make, isa, threads):
 
 
 def test_against_autograd():
+    torch = pytest.importorskip("torch")
     nodes, sources, outputs, shapes = two_sources(np.float64)
     step = engine.Step(nodes, np.float64, sources=sources, outputs=outputs)
     x = tuple(numbers(*shape, seed=i, dtype=np.float64) for i, shape in enumerate(shapes))

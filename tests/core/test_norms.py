@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from layouts import LAYOUTS
 from tolerance import assert_same_bits
 
@@ -74,6 +73,7 @@ def test_agrees_with_the_reference(kind, shape, dtype, isa, rng):
 @pytest.mark.parametrize(("kind", "shape"), CASES)
 @pytest.mark.parametrize("options", [{}, {"affine": False}], ids=["affine", "plain"])
 def test_agrees_with_torch(kind, shape, options, dtype, rng):
+    torch = pytest.importorskip("torch")
     if "Norm" in kind and kind[:5] not in ("Batch", "Group"):
         options = {"elementwise_affine": False} if options else {}
     layer = made(kind, shape, dtype, rng, **options)
@@ -115,6 +115,7 @@ def test_agrees_with_torch(kind, shape, options, dtype, rng):
     ids=str,
 )
 def test_options_of_batch_norm(options, rng):
+    torch = pytest.importorskip("torch")
     layer, theirs = (
         nn.BatchNorm2d(3, dtype=np.float64, **options),
         torch.nn.BatchNorm2d(3, dtype=torch.float64, **options),

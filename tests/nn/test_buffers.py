@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
 from tolerance import assert_same_bits
 
 import nncore as nc
@@ -102,6 +101,8 @@ def test_folding(rng):
 
 
 def test_training_agrees_with_torch_over_twenty_steps(rng):
+    torch = pytest.importorskip("torch")
+
     def body(m, **k):
         return m.Sequential(
             m.Conv2d(2, 4, 3, **k),
@@ -163,6 +164,7 @@ def test_wrong_indices():
 
 
 def test_unflatten_and_identity(rng):
+    torch = pytest.importorskip("torch")
     x = rng.normal(size=(2, 24)).astype(np.float32)
     for dim, sizes in ((1, (2, 3, 4)), (-1, (-1, 4)), (1, (24,))):
         layer = nn.Unflatten(dim, sizes)

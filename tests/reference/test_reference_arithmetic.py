@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from nncore import reference
 
@@ -17,6 +16,7 @@ SHAPES = [
 @pytest.mark.parametrize("name", ["add", "subtract", "multiply"])
 @pytest.mark.parametrize(("shape", "other"), SHAPES)
 def test_of_two_arrays(name, shape, other, rng):
+    torch = pytest.importorskip("torch")
     x, b, grad = rng.normal(size=shape), rng.normal(size=other), rng.normal(size=shape)
     tx, tb = torch.tensor(x, requires_grad=True), torch.tensor(b, requires_grad=True)
     y = getattr(torch, name)(tx, tb)
@@ -29,6 +29,7 @@ def test_of_two_arrays(name, shape, other, rng):
 
 
 def test_rearrangements(rng):
+    torch = pytest.importorskip("torch")
     x, b = rng.normal(size=(2, 6)), rng.normal(size=(2, 3))
     np.testing.assert_array_equal(
         reference.concatenate([x, b]), torch.cat([torch.tensor(x), torch.tensor(b)], 1).numpy()
