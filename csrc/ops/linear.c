@@ -30,7 +30,7 @@ static nn_kernel_id forward_kernel(int64_t n, int64_t in, int64_t out) {
 
 /* Small batches do so little per element of dweight that it must pass through registers just once, in order. */
 static nn_kernel_id weight_kernel(int64_t n) {
-    return n <= 8 ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
+    return n <= 2 ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
 }
 
 /* ---- the operation ----------------------------------------------------------------------------------- */
