@@ -27,6 +27,10 @@ def floating(x, dtype, layer, arg="x"):
 
 def row_major(ndarray x not None):
     """`x` in C order and aligned, itself where it is."""
+    return in_rows(x)
+
+
+cdef ndarray in_rows(ndarray x):
     if cnp.PyArray_IS_C_CONTIGUOUS(x) and cnp.PyArray_ISALIGNED(x):
         return x
     return np.array(x, order="C")
@@ -150,7 +154,7 @@ def as_channels_last(ndarray x not None):
     if cnp.PyArray_STRIDES(x)[1] == cnp.PyArray_ITEMSIZE(x):
         last[...] = x  # channels already innermost, a crop for example: NumPy copies runs of them
         return last
-    cdef ndarray first = row_major(x)
+    cdef ndarray first = in_rows(x)
     _transpose(last, first, x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
     return last
 
@@ -158,7 +162,7 @@ def as_channels_last(ndarray x not None):
 def as_channels_first(ndarray x not None):
     """The floating (N, C, H, W) array `x` in C order: itself where it is so, else a copy."""
     if cnp.PyArray_IS_C_CONTIGUOUS(x) or not _is_channels_last(x):
-        return row_major(x)
+        return in_rows(x)
     cdef ndarray first = empty_array(4, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
     _transpose(first, x, x.shape[0], x.shape[2] * x.shape[3], x.shape[1])
     return first
@@ -177,7 +181,7 @@ def sample_rows(ndarray x not None):
     """(array, whether images lie (C, H, W)): the memory of `x` without gaps, itself where it is so, one row a sample."""
     if _is_channels_last(x):
         return x, False
-    return row_major(x), cnp.PyArray_NDIM(x) == 4
+    return in_rows(x), cnp.PyArray_NDIM(x) == 4
 
 
 def row_order(order, int64_t count, str layer):

@@ -60,7 +60,7 @@ def flatten_forward(ndarray x not None, layer="Flatten"):
     cdef ndarray y
     flat = (shape[0], _features(shape))
     if cnp.PyArray_IS_C_CONTIGUOUS(x) or not _is_channels_last(x):
-        return row_major(x).reshape(flat)
+        return in_rows(x).reshape(flat)
     y = empty_matrix(flat[0], flat[1], cnp.PyArray_TYPE(x))
     if dtype_of(x) == NN_FLOAT32:
         _flatten_forward[float](y, x.transpose(0, 2, 3, 1), layer)
@@ -76,7 +76,7 @@ def flatten_backward(ndarray dy not None, tuple x_shape not None, layer="Flatten
     flat = (x_shape[0], _features(x_shape))
     if (<object>dy).shape != flat:
         raise ValueError(f"{layer}: grad has shape {(<object>dy).shape}, expected {flat}")
-    cdef ndarray grad = row_major(dy)
+    cdef ndarray grad = in_rows(dy)
     if len(x_shape) != 4 or dy.size == 0:
         return (<object>grad).reshape(x_shape)
     cdef ndarray dx = empty_channels_last(x_shape[0], x_shape[1], x_shape[2], x_shape[3], cnp.PyArray_TYPE(dy))

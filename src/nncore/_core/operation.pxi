@@ -96,16 +96,18 @@ cdef ndarray _in_engine_order(object x, tuple shape, int type_number, str label,
                         f" {'float32' if type_number == cnp.NPY_FLOAT else 'float64'}")
     if x.shape != shape:
         raise ValueError(f"{label}: {arg} has shape {x.shape}, expected {shape}")
-    return as_channels_last(x) if len(shape) == 4 and type_number != cnp.NPY_INT64 else row_major(x)
+    return as_channels_last(x) if len(shape) == 4 and type_number != cnp.NPY_INT64 else in_rows(x)
 
 
 cdef void *_held(object array, int64_t count, int type_number, str label, str arg) except? NULL:
     """The address of a weight or its gradient, which are C-ordered and of `count` elements; NULL for None."""
     if array is None:
         return NULL
-    if not _ready(<ndarray?>array, type_number) or not cnp.PyArray_IS_C_CONTIGUOUS(<ndarray>array):
+    if not _ready(<ndarray?>array, type_number):
         raise TypeError(f"{label}: {arg} has dtype {array.dtype}, x has"
                         f" {'float32' if type_number == cnp.NPY_FLOAT else 'float64'}")
+    if not cnp.PyArray_IS_C_CONTIGUOUS(<ndarray>array):
+        raise ValueError(f"{label}: {arg} is not in C order")
     if cnp.PyArray_SIZE(<ndarray>array) != count:
         raise ValueError(f"{label}: {arg} has {array.size} elements, expected {count}")
     return cnp.PyArray_DATA(<ndarray>array)
