@@ -133,7 +133,7 @@ NN_DEFINE_KERNEL(linear_backward_data) {
 }
 
 enum {
-    WEIGHT_DEPTH = 1024 / sizeof(REAL), /* samples a block: dy^T of a piece takes 96 KB, and is read in order */
+    WEIGHT_DEPTH = 1024 / sizeof(REAL), /* samples a block: dy^T of a piece takes 64 KB, and is read in order */
     WEIGHT_TILES = (NN_LINEAR_WEIGHT_PIECE + GEMM_ROWS - 1) / GEMM_ROWS,
     WEIGHT_LANES = (GEMM_ROWS + VL - 1) / VL * VL, /* stored for GEMM_ROWS: the rest is overwritten by the next */
 };

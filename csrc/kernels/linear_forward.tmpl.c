@@ -97,7 +97,7 @@ NN_DEFINE_KERNEL(linear_forward_swapped) {
             rows = gemm_next_rows(end - j, GEMM_ROWS);
             gemm_panel tile = {.c = whole, .ldc = GEMM_COLS, .a = (const REAL *)l->weight + j * l->in, .row = l->in,
                                .step = 1, .b = (const REAL *)l->packed + s * l->in, .ldb = GEMM_COLS, .k = l->in,
-                               .cols = GEMM_COLS};
+                               .cols = GEMM_MASKED ? cols : GEMM_COLS};
             gemm_run_panel(&tile, rows);
             if (rows == GEMM_ROWS) store_swapped(l, whole, y, j, GEMM_ROWS, cols);
             else store_swapped(l, whole, y, j, rows, cols);
@@ -107,61 +107,49 @@ NN_DEFINE_KERNEL(linear_forward_swapped) {
 
 /* ---- dot products ------------------------------------------------------------------------------------ */
 
-enum { DOTS = 8 }; /* products at a time: four features and two samples, or eight features and one */
+enum { DOTS = 8 }; /* products at a time: of four samples and two features, two and four, one and eight */
 
-/*
- * dot[f * samples + s] = weight row f . x row s, along k in vectors. Rows that do not exist are given as the last one
- * that does.
- */
-NN_INLINE void dot_tile(REAL dot[DOTS], const REAL *const weight[DOTS], const REAL *const x[2], int64_t k, int samples) {
-    const int features = DOTS / samples;
-    vec acc[DOTS];
-    NN_UNROLL(8) for (int i = 0; i < DOTS; i++) acc[i] = vset(0);
-    int64_t p = 0;
-    for (; p + VL <= k; p += VL) {
-        NN_UNROLL(8) for (int f = 0; f < features; f++) {
-            const vec w = vload(weight[f] + p);
-            NN_UNROLL(2) for (int s = 0; s < samples; s++)
-                acc[f * samples + s] = vfma(w, vload(x[s] + p), acc[f * samples + s]);
-        }
-    }
-    if (p < k)
-        NN_UNROLL(8) for (int f = 0; f < features; f++) {
-            const vec w = vload_some(weight[f] + p, k - p);
-            NN_UNROLL(2) for (int s = 0; s < samples; s++)
-                acc[f * samples + s] = vfma(w, vload_some(x[s] + p, k - p), acc[f * samples + s]);
-        }
-    /* The sums of VL accumulators at once: transposed, lane i holds the parts of accumulator i. */
-    for (int g = 0; g < DOTS; g += VL) {
-        vec part[VL];
-        NN_UNROLL(16) for (int i = 0; i < VL; i++) part[i] = g + i < DOTS ? acc[(g + i) % DOTS] : vset(0);
-        vtranspose(part);
-        for (int width = VL / 2; width > 0; width /= 2)
-            for (int i = 0; i < width; i++) part[i] += part[i + width];
-        vstore_some(dot + g, part[0], nn_min(VL, DOTS - g));
+/* acc (samples, features) += lanes p and on, `some` of them, of rows of weight times rows of x. */
+NN_INLINE void add_dots(vec acc[DOTS], const REAL *const weight[DOTS], const REAL *const x[DOTS], int64_t p, int64_t some,
+                        int features, int samples) {
+    vec xv[DOTS];
+    NN_UNROLL(8) for (int s = 0; s < samples; s++) xv[s] = vkept(load_lanes(x[s] + p, some));
+    NN_UNROLL(8) for (int f = 0; f < features; f++) {
+        const vec w = load_lanes(weight[f] + p, some);
+        const vec wv = samples > 1 ? vkept(w) : w;
+        NN_UNROLL(8) for (int s = 0; s < samples; s++) acc[s * features + f] = vfma(wv, xv[s], acc[s * features + f]);
     }
 }
 
-/* Columns `begin` to `end` of y for samples i and on. */
+/* Columns `begin` to `end` of y for samples i and on: rows of weight times rows of x, along k in vectors. */
 NN_INLINE void dot_samples(const nn_linear_args *l, int64_t begin, int64_t end, int64_t i, int samples) {
-    const REAL *bias = l->bias, *weight[DOTS], *x[2];
-    const int64_t step = DOTS / samples;
-    REAL *y = (REAL *)l->y + i * l->out;
-    for (int s = 0; s < samples; s++) x[s] = (const REAL *)l->x + (i + s) * l->in;
-    for (int64_t j = begin; j < end; j += step) {
-        const int64_t features = nn_min(step, end - j);
-        for (int f = 0; f < step; f++) weight[f] = (const REAL *)l->weight + (j + nn_min(f, features - 1)) * l->in;
-        REAL dot[DOTS];
-        dot_tile(dot, weight, x, l->in, samples);
-        for (int s = 0; s < samples; s++)
-            for (int64_t f = 0; f < features; f++)
-                y[s * l->out + j + f] = dot[f * samples + s] + (bias ? bias[j + f] : 0);
+    const int features = DOTS / samples;
+    const int64_t k = l->in, out = l->out;
+    const REAL *bias = l->bias, *weight[DOTS], *x[DOTS];
+    REAL *y = (REAL *)l->y + i * out;
+    NN_UNROLL(8) for (int s = 0; s < samples; s++) x[s] = (const REAL *)l->x + (i + s) * k;
+    for (int64_t j = begin; j < end; j += features) {
+        /* Rows that do not exist are given as the last one that does. */
+        weight[0] = (const REAL *)l->weight + j * k;
+        NN_UNROLL(8) for (int f = 1; f < features; f++) weight[f] = weight[f - 1] + (j + f < end ? k : 0);
+        vec acc[DOTS + VL];
+        NN_UNROLL(32) for (int a = 0; a < DOTS + VL; a++) acc[a] = vset(0);
+        int64_t p = 0;
+        for (; p + VL <= k; p += VL) add_dots(acc, weight, x, p, VL, features, samples);
+        if (p < k) add_dots(acc, weight, x, p, k - p, features, samples);
+        REAL dot[DOTS + VL];
+        NN_UNROLL(8) for (int a = 0; a < DOTS; a += VL) vstore(dot + a, vfold(acc + a));
+        for (int f = 0; f < features && j + f < end; f++) {
+            const REAL start = bias ? bias[j + f] : 0;
+            NN_UNROLL(8) for (int s = 0; s < samples; s++) y[s * out + j + f] = dot[s * features + f] + start;
+        }
     }
 }
 
 NN_DEFINE_KERNEL(linear_forward_dot) {
     const nn_linear_args *l = args;
     int64_t i = 0;
+    for (; i + 4 <= l->n; i += 4) dot_samples(l, begin, end, i, 4);
     for (; i + 2 <= l->n; i += 2) dot_samples(l, begin, end, i, 2);
     if (i < l->n) dot_samples(l, begin, end, i, 1);
 }

@@ -37,9 +37,9 @@ def linear_forward(ndarray x not None, ndarray weight not None, ndarray bias=Non
     cdef nn_status status
     cdef cnp.npy_intp shape[64]
     cdef int rank = cnp.PyArray_NDIM(x)
-    _check_size(bias, weight.shape[0], "bias", layer)
     x = in_rows(x)
     _plan_linear(&op, &io, x, weight, layer)
+    _check_size(bias, op.channels, "bias", layer)
     io.bias = _held(bias, op.bias_count, cnp.PyArray_TYPE(x), layer, "bias")
     memcpy(shape, cnp.PyArray_DIMS(x), rank * sizeof(cnp.npy_intp))
     shape[rank - 1] = op.channels
