@@ -78,10 +78,14 @@ static const char *const kernel_names[NN_KERNELS] = {
 };
 
 /*
- * Long polynomials and quotients of one element at a time: vectors of 512 bits take up to half the time of two of 256
- * (Zen 4), and give the same bits. So float32 has them by default where the CPU has them, though AVX2 does the rest.
+ * Long polynomials and quotients of one element at a time, and products whose every element is one chain of sums:
+ * vectors of 512 bits take up to half the time of two of 256 (Zen 4), and give the same bits. So float32 has them by
+ * default where the CPU has them, though AVX2 does the rest.
  */
 static const bool lanewise[NN_KERNELS] = {
+    [NN_KERNEL_linear_forward] = true,         [NN_KERNEL_linear_pack_input] = true,
+    [NN_KERNEL_linear_forward_swapped] = true, [NN_KERNEL_linear_backward_data] = true,
+    [NN_KERNEL_linear_backward_weight] = true, [NN_KERNEL_linear_backward_weight_rows] = true,
     [NN_KERNEL_sigmoid_forward] = true, [NN_KERNEL_tanh_forward] = true,       [NN_KERNEL_elu_forward] = true,
     [NN_KERNEL_gelu_forward] = true,    [NN_KERNEL_gelu_tanh_forward] = true,  [NN_KERNEL_elu_backward_input] = true,
     [NN_KERNEL_gelu_backward] = true,   [NN_KERNEL_gelu_tanh_backward] = true, [NN_KERNEL_softplus_forward] = true,

@@ -25,7 +25,7 @@ def floating(x, dtype, layer, arg="x"):
     return _conversion.converted(x, _float32 if type_number == cnp.NPY_FLOAT else _float64, layer, arg)
 
 
-cpdef object row_major(ndarray x):
+cpdef ndarray row_major(ndarray x):
     """`x` in C order and aligned, itself where it is."""
     if cnp.PyArray_IS_C_CONTIGUOUS(x) and cnp.PyArray_ISALIGNED(x):
         return x
