@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from benchmarks.case import Case
-from benchmarks.cases import activation, conv, linear, optim, pool, step
+from benchmarks.cases import activation, conv, layers, linear, optim, pool, step
 
 FAMILIES: dict[str, tuple[Case, ...]] = {
     "pool": pool.CASES,
     "linear": linear.CASES,
     "conv": conv.CASES,
     "activation": activation.CASES,
+    "layers": layers.CASES,
     "optim": optim.CASES,
     "step": step.CASES,
 }

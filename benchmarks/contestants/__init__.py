@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.contestants.contestant import Contestant
 
 OURS = "nncore"
-IMAGES = ("pool", "conv")
+IMAGES = ("pool", "conv", "layers")
 
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("nncore", OURS, "nncore_"),
