@@ -59,9 +59,9 @@ class Case:
     """One row of a table.
 
     ``flops`` counts a multiply-add as two; ``bytes`` is the traffic that nobody can
-    avoid (each input read once, each output written once; ``passes`` names them where that is not plain).
-    ``bound`` names what limits the case: arithmetic, memory, or the engine's own kernel, where a row
-    is a layer and shows what is spent around it.
+    avoid (each input read once, each output written once; ``passes`` names them where that is not
+    plain). ``bound`` names what limits the case: arithmetic, memory, or the engine's own kernel,
+    where a row is a layer and shows what is spent around it.
     """
 
     family: str

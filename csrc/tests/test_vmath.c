@@ -71,8 +71,8 @@ static nn_kernel_fn *const units[NN_ISAS][NN_DTYPES][COUNT] = {
 #endif
 };
 
-static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 6, 250, 3.5, 4, 4.5, 3},
-                                                {1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 8, 3000, 3.5, 4, 4.5, 3}};
+static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 6, 250, 3.5, 4, 5, 3},
+                                                {1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 8, 3000, 3.5, 4, 5, 3}};
 
 /*
  * Functions of x >= 0 and of -x in double, from as few calls of libm as there can be: a sweep takes 2^31 of these.
