@@ -26,7 +26,7 @@ cdef class Step(_Graph):
 
     cdef bint _x_ready(self, object x):
         """Whether x can be read as it is, and fits in."""
-        return (type(x) is ndarray and self._sources == 1 and _lies_ready(<ndarray>x, self._x_shape, self._type_number)
+        return (type(x) is ndarray and self._sources == 1 and _lies_ready(<ndarray>x, self._x_shape, self._x_type)
                 and (<ndarray>x).shape[0] <= nn_step_capacity(self._step))
 
     def train_ready(self, x, target, Plan plan, list groups, version):
@@ -66,7 +66,7 @@ cdef class Step(_Graph):
                                  &error)
         self.running = False
         check_gradients(status, &error, updates, "Step")
-        check(status, &error, self._label(at))
+        self._check(status, &error, at)
         self.last_batch = n
         return loss
 
@@ -100,7 +100,7 @@ cdef class Step(_Graph):
         try:
             with nogil:
                 status = nn_step_run(self._step, NN_STEP_PREDICT, x, NULL, n, NULL, 0, &loss, &at, &error)
-            check(status, &error, self._label(at))
+            self._check(status, &error, at)
             self.last_batch = n
             return self._output(n, out)
         finally:
@@ -136,14 +136,17 @@ cdef class Step(_Graph):
         try:
             with nogil:
                 status = nn_step_forward(self._step, data, n, &at, &error)
-            check(status, &error, self._label(at))
+            self._check(status, &error, at)
             self.last_batch = n
             return self._output(n, None)
         finally:
             self.running = False
 
     def backward(self, grad not None, bint input_grad, bint parameter_grad=True):
-        """Adds to the gradients of the parameters; returns those of x, or None. grad is dense and of the right shape."""
+        """Adds to the gradients of the parameters; returns those of x, or None, which is that of indices too.
+
+        grad is dense and of the right shape.
+        """
         cdef nn_error error
         cdef int64_t at = -1, k, n = nn_step_recorded(self._step)
         cdef nn_status status
@@ -159,9 +162,10 @@ cdef class Step(_Graph):
                 raise ValueError(f"Step: grad has {grads[k].shape[0]} rows, the forward had {n}")
             dy[k] = cnp.PyArray_DATA(<ndarray>grads[k])
         if input_grad:
-            inputs = tuple([self._empty(k, n) for k in range(self._sources)])
+            inputs = tuple([self._empty(k, n) if self._types[k] == self._type_number else None
+                            for k in range(self._sources)])
             for k in range(self._sources):
-                dx[k] = cnp.PyArray_DATA(<ndarray>inputs[k])
+                dx[k] = _address(inputs[k])
             wanted = dx
         self._enter()
         with nogil:
@@ -232,7 +236,7 @@ cdef class Step(_Graph):
                     status = nn_step_epoch(self._step, &epoch, pointers, count, seconds, &at, &error)
                 self.batches_done = epoch.done
                 check_gradients(status, &error, updates, "Step")
-                check(status, &error, self._label(at))
+                self._check(status, &error, at)
                 self.last_batch = nn_step_op(self._step, 0).x[0] if batches > 0 else 0
                 if progress is not None and epoch.done > 0 and not epoch.nonfinite:
                     progress(epoch.done)
@@ -243,7 +247,7 @@ cdef class Step(_Graph):
             return not epoch.nonfinite
         finally:
             if mode == NN_STEP_TRAIN and not whole:
-                nn_step_clear(self._step)
+                nn_step_give_up(self._step)
             self.running = False
 
     cdef int64_t _take_rows(self, nn_rows *rows, tuple pairs) except -1:
@@ -254,7 +258,7 @@ cdef class Step(_Graph):
             raise ValueError(f"Step: {len(pairs)} inputs, the step was built for {self._sources}")
         for v in range(self._sources):
             array = pairs[v][0]
-            _check_rows("x", array, self._shapes[v], self._type_number, True)
+            _check_rows("x", array, self._shapes[v], self._types[v], True)
             if array.shape[0] != (<ndarray>pairs[0][0]).shape[0]:
                 raise ValueError(f"Step: x[{v}] has {array.shape[0]} rows, x[0] has {pairs[0][0].shape[0]}")
             rows[v].data = cnp.PyArray_DATA(array)

@@ -19,7 +19,10 @@ cdef class _Graph:
     cdef tuple _outputs       # values
     cdef int64_t _sources
     cdef int _type_number
+    cdef list _types          # NumPy's numbers of the sources' dtypes: int64 of indices
     cdef tuple _x_shape       # of the first source
+    cdef int _x_type
+    cdef dict _indices        # the nodes that read indices, and from which source
     cdef tuple _target_shape  # None: there is no loss
     cdef bint _reads_labels
     cdef readonly int64_t last_batch
@@ -85,10 +88,13 @@ cdef class _Graph:
         cdef int64_t count = len(nodes), i
         cdef const nn_op *op
         cdef list shapes = [None] * self._sources
+        self._types = [self._type_number] * self._sources
+        self._indices = {}
         for i in range(count):
             node, op = nodes[i], nn_step_op(self._step, i)
             if op.indices:
-                raise TypeError(f"compile: {node.label} reads whole numbers, a step floating ones: run it eagerly")
+                self._indices[i] = given[i].inputs[0]
+                self._types[given[i].inputs[0]] = cnp.NPY_INT64
             for array, size in ((node.weight, op.weight_count), (node.weight_grad, op.weight_count),
                                 (node.bias, op.bias_count), (node.bias_grad, op.bias_count)):
                 _held(array, size, self._type_number, node.label, "weight or bias")
@@ -97,7 +103,7 @@ cdef class _Graph:
                     shapes[given[i].inputs[k]] = shape
             shapes.append(node.y_shape)
         self._shapes = tuple(shapes)
-        self._x_shape = shapes[0]
+        self._x_shape, self._x_type = shapes[0], self._types[0]
         self._outputs = outputs if outputs else (self._sources + count - 1,)
         op = nn_step_op(self._step, count - 1)
         if op.loss:
@@ -113,6 +119,15 @@ cdef class _Graph:
     cdef str _label(self, int64_t at):
         return self._labels[at] if 0 <= at < len(self._labels) else "compile"
 
+    cdef int _check(self, nn_status status, const nn_error *error, int64_t at) except -1:
+        """Raises what went wrong at node `at`; of an index with its place in x, as the layer does by hand."""
+        if status == NN_INDEX_ERROR and at in self._indices:
+            shape = self._shapes[self._indices[at]]
+            where = ", ".join(map(str, np.unravel_index(error.index, (error.index + 1,) + shape[1:])))
+            raise IndexError(f"{self._label(at)}: x[{where}] is {error.got}, expected 0 to"
+                             f" {nn_step_op(self._step, at).entries - 1}")
+        return check(status, error, self._label(at))
+
     # ---- arrays
 
     cdef int64_t _take_x(self, const void **data, object x) except -1:
@@ -122,7 +137,7 @@ cdef class _Graph:
         if len(arrays) != self._sources:
             raise ValueError(f"Step: {len(arrays)} inputs, the step was built for {self._sources}")
         for i in range(self._sources):
-            _check_rows("x", <ndarray?>arrays[i], self._shapes[i], self._type_number, False)
+            _check_rows("x", <ndarray?>arrays[i], self._shapes[i], self._types[i], False)
             if (<ndarray>arrays[i]).shape[0] != (<ndarray>arrays[0]).shape[0]:
                 raise ValueError(f"Step: x[{i}] has {(<ndarray>arrays[i]).shape[0]} rows,"
                                  f" x[0] has {(<ndarray>arrays[0]).shape[0]}")

@@ -267,7 +267,6 @@ class Step(Prepared):
             As for a single batch.
         """
         updates = self._updates("evaluate(x, y)")
-        self._need_loss()
         data = self._batches("Step.epoch", x, y, order, batch_size)
         batches = len(data)
         finite = self._run_epoch(
@@ -303,6 +302,7 @@ class Step(Prepared):
         progress: Callable[[int], object] | None = None,
     ) -> bool:
         """All batches; returns whether all losses were finite, where that is looked at."""
+        self._read_labels(data.labels)
         self._make_room([rows for rows, _ in data.x], min(data.batch_size, data.samples))
         core = self._core
 
