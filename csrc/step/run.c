@@ -62,7 +62,7 @@ nn_status nn_step_backward_node(nn_step *step, int64_t i, const step_batch *batc
     for (int j = 0; j < inputs; j++) {
         const int64_t v = node->given.inputs[j];
         const step_value *x = &step->values[v];
-        sum[j] = v < step->sources ? (batch->dx && !x->indices ? batch->dx[v] : NULL)
+        sum[j] = v < step->sources ? (batch->dx ? batch->dx[v] : NULL)
                                    : wanted(x, batch) ? nn_step_at(step, &x->dy) : NULL;
         *(j ? &io->dmore[j - 1] : &io->dx) = sum[j] && node->added[j] ? nn_step_at(step, &node->aside[j]) : sum[j];
     }
