@@ -71,8 +71,8 @@ class Step(Prepared):
     One thread at a time may use it, a second one gets a `RuntimeError`: `clone` gives it a step of
     its own over the same weights. Changes of the model's structure (frozen parameters, replaced
     layers) are noticed by themselves; where the optimiser holds the old layer and not the new one,
-    that is a ValueError. After any error parameters and optimiser state are as they were before the
-    call, or, in `epoch`, after the last whole batch.
+    that is a ValueError. After any error parameters, buffers and optimiser state are as they
+    were before the call, or, in `epoch`, after the last whole batch.
     """
 
     def clone(self) -> Step:
@@ -259,7 +259,7 @@ class Step(Prepared):
             after an error of `progress`: parameters and optimiser are as after the last whole
             batch, gradients are zero, and `losses` has the losses of the whole batches.
         IndexError
-            A label is out of range: found before its batch changes anything. A row number of
+            A label or an index is out of range: found before its batch changes anything. A row number of
             `order` is: found before anything is run.
         FloatingPointError
             `error_if_nonfinite`: names loss and batch.
