@@ -259,8 +259,8 @@ class Step(Prepared):
             after an error of `progress`: parameters and optimiser are as after the last whole
             batch, gradients are zero, and `losses` has the losses of the whole batches.
         IndexError
-            A label or an index is out of range: found before its batch changes anything. A row number of
-            `order` is: found before anything is run.
+            A label or an index is out of range: found before its batch changes anything. A row
+            number of `order` is: found before anything is run.
         FloatingPointError
             `error_if_nonfinite`: names loss and batch.
         TypeError, ValueError
