@@ -44,7 +44,7 @@ class AlongAxis(Layer):
         if not self._is_innermost(shape):
             raise ValueError(
                 f"compile: {self!r} runs along axis {self._axis(shape)} of x of shape {shape}: only"
-                " the last axis and the channels of lines and images can be compiled"
+                " the features of rows and the channels of lines and images can be compiled"
             )
         return self._along(shape)
 
