@@ -49,8 +49,9 @@ class Input:
 class Case:
     """One row of a table.
 
-    ``flops`` counts a multiply-add as two; ``bytes`` is the traffic that nobody can
-    avoid (each input read once, each output written once). ``bound`` names what limits the case.
+    ``flops`` counts a multiply-add as two, 0 where there is none; ``bytes`` is the traffic that
+    nobody can avoid (each input read once, each output written once). ``bound`` names what limits
+    the case.
     """
 
     family: str

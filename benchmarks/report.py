@@ -133,7 +133,8 @@ def _verdict(result: CaseResult) -> list[str]:
     if ours and ours.median:
         bytes_bound = result.case.bound == "bytes"
         work = result.case.bytes if bytes_bound else result.case.flops
-        rate = f"{significant(1e-9 * work / ours.median)} {'GB/s' if bytes_bound else 'GF/s'}"
+        if work:
+            rate = f"{significant(1e-9 * work / ours.median)} {'GB/s' if bytes_bound else 'GF/s'}"
     if result.roof_share:
         roof = f"{result.roof_share:.0%}"
     difference = EMPTY if largest is None else f"{largest:.0e}" if largest else "0"

@@ -47,7 +47,7 @@ def training(
             "arguments": arguments,
             "batch": batch,
         },
-        flops=network.training_flops(batch),
+        flops=0.0 if kind == "build" else network.training_flops(batch),
         # Adam divides by |g|: where a gradient is nearly zero, its rounding decides the step.
         tolerance=1e-3 if optimizer == "Adam" else 1e-4,
     )
