@@ -13,7 +13,7 @@ from benchmarks.case import Case, Input
 from benchmarks.cases.networks import CIFAR_CNN, LENET5, NOTES_CNN, PERCEPTRON, POLICY, Network
 
 EPOCH_BATCHES = 1000
-OVER_AN_EPOCH = ("epoch", "fit", "callback")
+OVER_AN_EPOCH = ("epoch", "epochs", "fit", "callback")
 """Kinds of training whose data are many batches."""
 
 
@@ -24,18 +24,16 @@ def training(
     *,
     family: str = "step",
     kind: str = "train",
-    suffix: str | None = None,
     **arguments: Any,
 ) -> Case:
-    """A case of training; the suffix of its name is `kind` unless one is given."""
+    """A case of training, named after its kind."""
     momentum = " momentum" if "momentum" in arguments else ""
     samples = batch * (EPOCH_BATCHES if kind in OVER_AN_EPOCH else 1)
     data = {
         "x": Input((samples, *network.input_shape)),
         "y": Input((samples,), "labels", classes=network.classes),
     }
-    if suffix is None:
-        suffix = "" if kind == "train" else f" {kind}"
+    suffix = "" if kind == "train" else f" {kind}"
     return Case(
         family=family,
         name=f"{network.name} {optimizer}{momentum} b{batch}{suffix}",

@@ -46,6 +46,7 @@ def open_contestant(variant: str, threads: int) -> Operations:
             "overhead.callback": partial(nncore_overhead.fit, idle=True),
             "overhead.inspection": nncore_overhead.inspected,
             "parallel.steps": partial(nncore_parallel.steps, threads=threads),
+            "parallel.epochs": partial(nncore_parallel.steps, threads=threads),
             "mnist.fit": partial(nncore_mnist.run, recipe=False),
             "mnist.recipe": partial(nncore_mnist.run, recipe=True),
         },

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import nncore
 from benchmarks.case import aligned_copy
+from benchmarks.cases.step import EPOCH_BATCHES
 from benchmarks.contestants.contestant import Runner
 from benchmarks.contestants.nncore_training import Training
 
@@ -23,11 +24,16 @@ class _Worker(Training):
         self._step = nncore.compile(self.model, self._loss_fn, self.optimizer, threads=1)
 
     def run(self) -> None:
-        for _ in range(STEPS):
-            self._step(self._x, self._y)
+        if self._case.operation == "parallel.epochs":
+            self._step.epoch(self._x, self._y, batch_size=self._case.options["batch"])
+        else:
+            for _ in range(STEPS):
+                self._step(self._x, self._y)
 
 
 def steps(case: Case, arrays: Arrays, *, threads: int) -> Runner:
+    count = EPOCH_BATCHES if case.operation == "parallel.epochs" else STEPS
+
     def own() -> Arrays:
         return {name: aligned_copy(array) for name, array in arrays.items()}
 
@@ -46,4 +52,4 @@ def steps(case: Case, arrays: Arrays, *, threads: int) -> Runner:
         run()
         return workers[-1].arrays()
 
-    return Runner(run, result, reset, times=threads * STEPS)
+    return Runner(run, result, reset, times=threads * count)

@@ -50,7 +50,7 @@ CASES = (
     ("overhead", "4-64-64-2 Adam b1 fit"),
     ("overhead", "4-64-64-2 Adam b1 callback"),
     ("overhead", "4-64-64-2 Adam b1 inspection"),
-    ("parallel", "4-64-64-2 Adam b32"),
+    ("parallel", "4-64-64-2 Adam b32 steps"),
 )
 
 
