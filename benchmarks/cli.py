@@ -27,7 +27,7 @@ FAMILIES_HELP = f"{', '.join(FAMILIES)} (default: all but {' and '.join(ON_REQUE
 
 EPILOG = """\
 Families: each kind of layer by itself, optim (the update alone), step (whole training steps,
-epochs, predictions, and rows called build: compiling the step before its first call), overhead
+epochs, predictions), build (compiling a step, before its first call, beside JAX's), overhead
 (the training loop, an idle callback and the imported inspection against the same work without:
 0.87 is 15 % more time), parallel (several Steps in as many Python threads; with --scaling), mnist
 (three epochs, and the README's recipe of six, beside PyTorch's plain loops: whole time and

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.case import Case
 from benchmarks.cases import (
     activation,
+    build,
     conv,
     linear,
     mnist,
@@ -22,6 +23,7 @@ FAMILIES: dict[str, tuple[Case, ...]] = {
     "activation": activation.CASES,
     "optim": optim.CASES,
     "step": step.CASES,
+    "build": build.CASES,
     "overhead": overhead.CASES,
     "parallel": parallel.CASES,
     "mnist": mnist.CASES,

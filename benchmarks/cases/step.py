@@ -1,8 +1,6 @@
 """Whole training steps (forward, loss, backward, update, gradients cleared), epochs, predictions.
 
-An epoch is a thousand steps in one call over a data set; its row shows the time of one step. A row
-called build shows what comes before the first step: ours compiles a Step (layers, arena, plan of
-each operation), JAX traces and compiles the jitted function. Neither runs it.
+An epoch is a thousand steps in one call over a data set; its row shows the time of one step.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ def training(
     optimizer: str,
     *,
     family: str = "step",
-    kind: str = "train",
+    kind: str = "",
     **arguments: Any,
 ) -> Case:
     """A case of training, named after its kind."""
@@ -33,11 +31,11 @@ def training(
         "x": Input((samples, *network.input_shape)),
         "y": Input((samples,), "labels", classes=network.classes),
     }
-    suffix = "" if kind == "train" else f" {kind}"
+    suffix = f" {kind}" if kind else ""
     return Case(
         family=family,
         name=f"{network.name} {optimizer}{momentum} b{batch}{suffix}",
-        operation=f"{family}.{kind}",
+        operation=f"{family}.{kind or 'train'}",
         inputs=data | network.weights(),
         options={
             "network": network,
@@ -45,7 +43,7 @@ def training(
             "arguments": arguments,
             "batch": batch,
         },
-        flops=0.0 if kind == "build" else network.training_flops(batch),
+        flops=0.0 if family == "build" else network.training_flops(batch),
         # Adam divides by |g|: where a gradient is nearly zero, its rounding decides the step.
         tolerance=1e-3 if optimizer == "Adam" else 1e-4,
     )
@@ -71,8 +69,4 @@ CASES = (
     *(training(PERCEPTRON, batch, "SGD", lr=0.05) for batch in (1, 64)),
     *(training(POLICY, batch, "Adam", kind="epoch", lr=1e-3) for batch in BATCHES),
     _prediction(POLICY, 1),
-    training(POLICY, 32, "Adam", kind="build", lr=1e-3),
-    training(PERCEPTRON, 64, "SGD", kind="build", lr=0.05),
-    training(LENET5, 64, "SGD", kind="build", lr=0.05, momentum=0.9),
-    training(CIFAR_CNN, 64, "SGD", kind="build", lr=0.01, momentum=0.9),
 )

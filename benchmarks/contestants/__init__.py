@@ -10,7 +10,7 @@ OURS = "nncore"
 BARE, ONE_THREAD = "nncore without", "one thread"
 """Peers that are nncore itself: with less around it, and on one core."""
 IMAGES = ("pool", "conv")
-COMPILED = ("step", "overhead", "parallel", "mnist")
+COMPILED = ("step", "build", "overhead", "parallel", "mnist")
 
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("nncore", OURS, "nncore_"),

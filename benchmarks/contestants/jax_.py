@@ -48,7 +48,7 @@ def open_contestant(_variant: str, _threads: int) -> Operations:
         "optim.step": optimizer_step,
         "step.train": training_step,
         "step.epoch": epoch,
-        "step.build": build,
+        "build.train": build,
         "step.predict": prediction,
     }
     return Operations(jax.__version__, makers)

@@ -40,7 +40,7 @@ def open_contestant(variant: str, threads: int) -> Operations:
         "compiled": {
             "step.train": partial(training_step, compiled=True),
             "step.epoch": epoch,
-            "step.build": build,
+            "build.train": build,
             "step.predict": partial(prediction, compiled=True),
             "overhead.fit": partial(nncore_overhead.fit, idle=False),
             "overhead.callback": partial(nncore_overhead.fit, idle=True),

@@ -46,7 +46,7 @@ CASES = (
     ("step", "notes' CNN SGD b64"),
     ("step", "4-64-64-2 Adam b32"),
     ("step", "4-64-64-2 predict b1"),
-    ("step", "4-64-64-2 Adam b32 build"),
+    ("build", "4-64-64-2 Adam b32"),
     ("overhead", "4-64-64-2 Adam b1 fit"),
     ("overhead", "4-64-64-2 Adam b1 callback"),
     ("overhead", "4-64-64-2 Adam b1 inspection"),
