@@ -49,8 +49,9 @@ class Input:
 class Case:
     """One row of a table.
 
-    ``flops`` counts a multiply-add as two; ``bytes`` is the traffic that nobody can
-    avoid (each input read once, each output written once). ``bound`` names what limits the case.
+    ``flops`` counts a multiply-add as two, 0 where there is none; ``bytes`` is the traffic that
+    nobody can avoid (each input read once, each output written once). ``bound`` names what limits
+    the case.
     """
 
     family: str
@@ -66,6 +67,9 @@ class Case:
     """Largest accepted difference of two results, relative to an array's largest magnitude."""
     cold: bool = False
     """Repetitions rotate over copies that together exceed the last-level cache."""
+    runs_on: int = 0
+    """A run from beginning to end, in so many parts: each round is the next part, none is repeated,
+    rehearsed or put back, and results are compared at the end."""
 
     def arrays(self) -> Arrays:
         """The inputs, the same in every process and every run."""

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from benchmarks.case import Case
-from benchmarks.cases import activation, conv, linear, optim, pool, step
+from benchmarks.cases import (
+    activation,
+    build,
+    conv,
+    linear,
+    mnist,
+    optim,
+    overhead,
+    parallel,
+    pool,
+    step,
+)
 
 FAMILIES: dict[str, tuple[Case, ...]] = {
     "pool": pool.CASES,
@@ -12,7 +23,13 @@ FAMILIES: dict[str, tuple[Case, ...]] = {
     "activation": activation.CASES,
     "optim": optim.CASES,
     "step": step.CASES,
+    "build": build.CASES,
+    "overhead": overhead.CASES,
+    "parallel": parallel.CASES,
+    "mnist": mnist.CASES,
 }
+ON_REQUEST = ("parallel", "mnist")
+"""Families that are measured only when named: they need several cores, or data and minutes."""
 
 
 def find(family: str, name: str) -> Case:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from benchmarks import report
 from benchmarks.case import Case
 from benchmarks.contestants.contestant import Contestant
@@ -100,3 +102,14 @@ def test_three_digits() -> None:
         "123",
         "12346",
     ]
+
+
+def test_whole_runs_tell_seconds_and_accuracy() -> None:
+    case = dataclasses.replace(CASE, runs_on=3)
+    ours = measured("nncore", "nncore", 2e-6, whole_seconds=5.4321, accuracy=0.98765)
+    lines = report.runs_table([CaseResult(case, {"nncore": ours}, None)]).splitlines()
+    assert lines[2:] == [
+        "| a case, seconds    |   5.43 |",
+        "| a case, accuracy   | 98.77% |",
+    ]
+    assert report.runs_table([result_of(ours)]) == ""
