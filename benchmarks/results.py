@@ -87,6 +87,28 @@ class CaseResult:
             return None
         return ratio_within_rounds(self.roof.seconds, self.ours.seconds)
 
+    @property
+    def verdict(self) -> str | None:
+        """Whether the case reaches what it must: "met", or what it is short of; None if unmeasured.
+
+        A share or a ratio that nobody measured is not asked for.
+        """
+        must = self.case.must
+        if must is None or self.ours is None or self.ours.median is None:
+            return None
+        asked = (
+            ("roof", self.roof_share, must.roof_share),
+            ("peer", self.ratio, must.ratio if self.best_peer else None),
+        )
+        short = [
+            name
+            for name, found, least in asked
+            if least is not None
+            and (found is not None or name == "peer")
+            and round(found or 0, 2) < round(least, 2)
+        ]
+        return "short: " + ", ".join(short) if short else "met"
+
     def _fastest(self, *, ours: bool) -> Measurement | None:
         timed = [
             (m.median, m)
@@ -110,6 +132,7 @@ class CaseResult:
             "best_peer": self.best_peer.contestant.name if self.best_peer else None,
             "ratio": self.ratio,
             "roof_share": self.roof_share,
+            "verdict": self.verdict,
             "roof": _measurement_json(self.roof) if self.roof else None,
             "contestants": {n: _measurement_json(m) for n, m in self.measurements.items()},
         }

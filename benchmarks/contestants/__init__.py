@@ -9,7 +9,7 @@ from benchmarks.contestants.contestant import Contestant
 OURS = "nncore"
 BARE, ONE_THREAD = "nncore without", "one thread"
 """Peers that are nncore itself: with less around it, and on one core."""
-IMAGES = ("pool", "conv")
+IMAGES = ("pool", "conv", "layers")
 COMPILED = ("step", "build", "overhead", "parallel", "mnist")
 
 CONTESTANTS: tuple[Contestant, ...] = (

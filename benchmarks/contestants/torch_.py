@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from benchmarks.contestants import torch_mnist
 from benchmarks.contestants.contestant import Operations, Runner
+from benchmarks.contestants.torch_layers import layer_backward, layer_forward
 from benchmarks.contestants.torch_training import (
     optimizer_step,
     prediction,
@@ -72,6 +73,8 @@ def _image_makers(layout: torch.memory_format) -> dict[str, Maker]:
         "conv.forward": partial(_conv_forward, layout=layout),
         "conv.backward data": partial(_conv_backward, layout=layout, mask=[True, False, False]),
         "conv.backward weights": partial(_conv_backward, layout=layout, mask=[False, True, True]),
+        "layer.forward": partial(layer_forward, layout=layout),
+        "layer.backward": partial(layer_backward, layout=layout),
         "step.train": partial(training_step, layout=layout),
         "mnist.fit": partial(torch_mnist.run, layout=layout, recipe=False),
         "mnist.recipe": partial(torch_mnist.run, layout=layout, recipe=True),

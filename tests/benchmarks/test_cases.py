@@ -23,7 +23,7 @@ def test_names_are_unique_within_a_family() -> None:
 @pytest.mark.parametrize("case", ALL, ids=lambda case: f"{case.family}: {case.name}")
 def test_every_case_states_its_work_and_can_be_found(case) -> None:
     assert find(case.family, case.name) is case
-    work = {"flops": case.flops, "bytes": case.bytes}
+    work = {"flops": case.flops, "bytes": case.bytes, "kernel": case.bytes}
     assert work[case.bound] > 0 or case.family == "build"
     assert 0 < case.tolerance <= (3e-3 if case.runs_on else 1e-3)
 
