@@ -2,6 +2,7 @@
 
 cdef enum:
     MOST_VALUES = 64  # sources of a step, and outputs
+    BRIEF_FLOPS = 1 << 15  # of a forward at capacity
 
 
 cdef tuple _all(object given):
@@ -22,6 +23,7 @@ cdef class _Graph:
     cdef tuple _x_shape       # of the first source
     cdef tuple _target_shape  # None: there is no loss
     cdef bint _reads_labels
+    cdef bint _brief          # takes a few microseconds: others can wait for the GIL meanwhile
     cdef readonly int64_t last_batch
 
     def __cinit__(self, list nodes, dtype, int threads=0, *, int64_t sources=1, tuple outputs=()):
@@ -55,6 +57,7 @@ cdef class _Graph:
             status = nn_step_create(&self._step, &graph, &at, &error)
             check(status, &error, self._label(at))
             self._take_shapes(nodes, given, outputs)
+            self._brief = sum([nn_step_op(self._step, i).flops for i in range(count)]) < BRIEF_FLOPS
         finally:
             PyMem_Free(given)
         nn_step_threads(self._step, threads)
