@@ -71,7 +71,7 @@ static nn_kernel_fn *const units[NN_ISAS][NN_DTYPES][COUNT] = {
 #endif
 };
 
-static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 6, 250, 3.5, 4, 4.5, 3},
+static const double bounds[NN_DTYPES][COUNT] = {{1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 6, 250, 3.5, 4, 5, 3},
                                                 {1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 8, 3000, 3.5, 4, 4.5, 3}};
 
 /*
