@@ -141,6 +141,10 @@ class Plan:
     ) -> None: ...
     def holds(self, groups: list[dict[str, Any]], version: int, clear_grad: bool) -> bool: ...
 
+class Planned:
+    param_groups: list[dict[str, Any]]
+    _plan: Plan | None
+
 # compiled step
 STEP_PREDICT: int
 STEP_EVALUATE: int

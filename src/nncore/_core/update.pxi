@@ -247,8 +247,10 @@ cdef class Plan:
 
     cdef bint _stands(self, object optimizer):
         """Whether it is still the optimiser's plan for a compiled step; no says only that one must look closer."""
-        return (optimizer is not None and self._clear_grad and self._version == _structure and optimizer._plan is self
-                and optimizer.param_groups is self._groups and self._same_objects())
+        if not isinstance(optimizer, Planned):
+            return False
+        return (self._clear_grad and self._version == _structure and (<Planned>optimizer)._plan is self
+                and (<Planned>optimizer).param_groups is self._groups and self._same_objects())
 
     def holds(self, list groups, int64_t version, bint clear_grad):
         """Whether they are right for these groups as they are now."""
@@ -260,3 +262,10 @@ cdef class Plan:
             return False
         self._remember()
         return True
+
+
+cdef class Planned:
+    """Base of optimisers: what each call of a compiled step looks at, where it is found at once."""
+
+    cdef public list param_groups
+    cdef public Plan _plan  # None: what was configured is out of date

@@ -31,7 +31,7 @@ class Run(NamedTuple):
     parameters: list[Parameter]
 
 
-class Optimizer:
+class Optimizer(engine.Planned):
     """The base of optimisers.
 
     `param_groups` is a list of dicts with PyTorch's keys. Their numbers are read at each step: a
@@ -65,12 +65,11 @@ class Optimizer:
                 f"{self._name}: got unexpected arguments {', '.join(sorted(unknown))}, expected"
                 f" {', '.join((*defaults, *Options.__annotations__))}"
             )
-        self._plan: engine.Plan | None = None
         self.max_grad_norm = options.get("max_grad_norm")
         self.max_grad_value = options.get("max_grad_value")
         self.error_if_nonfinite = options.get("error_if_nonfinite", False)
         self.defaults = defaults
-        self.param_groups: list[Group] = []
+        self.param_groups = []
         self._arrays: dict[Parameter, dict[str, Array]] = {}
         self._steps: dict[Parameter, int] = {}
         self._runs: list[list[Run]] = []
@@ -341,9 +340,9 @@ class Optimizer:
         state.load_state_dict(self, state_dict)
         self._runs, self._built, self._plan = [], None, None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> tuple[dict[str, Any], dict[str, Any]]:
         self._read_steps()
-        return {**self.__dict__, "_runs": [], "_built": None, "_plan": None}
+        return {**self.__dict__, "_runs": [], "_built": None}, {"param_groups": self.param_groups}
 
     def __repr__(self) -> str:
         lines = []
