@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from nncore._core import engine
 from nncore.compiler import table
 from nncore.compiler.prepared import Array, Batches, Inputs, Prepared, canonical, each
-from nncore.nn import structure
 from nncore.nn.module import Module
 from nncore.optim.optimizer import Optimizer
 

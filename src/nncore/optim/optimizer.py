@@ -11,9 +11,11 @@ from nncore.nn.arrays import Array, zeros
 from nncore.nn.module import Module
 from nncore.nn.parameter import Parameter, ParameterIterator
 from nncore.optim import state
-from nncore.optim.checks import limit
+from nncore.optim.checks import betas, flag, limit, number
 
 Group = dict[str, Any]
+# Of an optimiser's numbers those that are on or off; betas are two, all others one of at least 0.
+FLAGS = ("amsgrad", "centered", "maximize", "nesterov")
 
 
 class Options(TypedDict, total=False):
@@ -87,11 +89,23 @@ class Optimizer(engine.Planned):
 
     def _check(self, group: Group) -> None:
         """Raises unless the numbers of a group are in range."""
-        raise NotImplementedError
+        for name in self.defaults:
+            if name == "betas":
+                betas(self._name, group[name])
+            elif name in FLAGS:
+                flag(self._name, name, group[name])
+            else:
+                number(self._name, name, group[name])
 
     def _hyper(self, group: Group) -> dict[str, Any]:
-        """The engine's arguments for a group."""
-        raise NotImplementedError
+        """The engine's arguments for a group: its numbers, by name."""
+        numbers: dict[str, Any] = {}
+        for name in self.defaults:
+            if name == "betas":
+                numbers["beta1"], numbers["beta2"] = map(float, group[name])
+            else:
+                numbers[name] = (bool if name in FLAGS else float)(group[name])
+        return numbers
 
     def _needed(self, group: Group) -> tuple[str, ...]:
         """The state arrays that the group needs, in the engine's order."""
