@@ -1,4 +1,4 @@
-"""The call of a training loop, made without a line of Python, sees every change that the long way sees."""
+"""The short call of a step, without a line of Python, sees all that the long way sees."""
 
 import numpy as np
 import pytest
