@@ -2,6 +2,7 @@
 
 cdef enum:
     MOST_VALUES = 64  # sources of a step, and outputs
+    BRIEF_FLOPS = 1 << 15  # of a forward at capacity
 
 
 cdef tuple _all(object given):
@@ -25,6 +26,9 @@ cdef class _Graph:
     cdef dict _indices        # the nodes that read indices, and from which source
     cdef tuple _target_shape  # None: there is no loss
     cdef bint _reads_labels
+    cdef bint _brief          # takes a few microseconds: others can wait for the GIL meanwhile
+    cdef cnp.npy_intp _y_shape[8]  # of the one output, but for the batch
+    cdef int _y_rank          # 0: there are several, or it is images
     cdef readonly int64_t last_batch
 
     def __cinit__(self, list nodes, dtype, int threads=0, *, int64_t sources=1, tuple outputs=()):
@@ -58,6 +62,7 @@ cdef class _Graph:
             status = nn_step_create(&self._step, &graph, &at, &error)
             check(status, &error, self._label(at))
             self._take_shapes(nodes, given, outputs)
+            self._brief = sum([nn_step_op(self._step, i).flops for i in range(count)]) < BRIEF_FLOPS
         finally:
             PyMem_Free(given)
         nn_step_threads(self._step, threads)
@@ -114,6 +119,11 @@ cdef class _Graph:
             if math.prod(self._target_shape) != op.target_count:
                 raise ValueError(f"{node.label}: target has shape {self._target_shape}, expected {op.target_count}"
                                  " elements")
+        shape = self._shapes[self._outputs[0]]
+        if len(self._outputs) == 1 and len(shape) in (1, 2, 3):
+            self._y_rank = len(shape)
+            for i in range(1, self._y_rank):
+                self._y_shape[i] = shape[i]
         return 0
 
     cdef str _label(self, int64_t at):
@@ -162,6 +172,12 @@ cdef class _Graph:
     cdef object _output(self, int64_t n, object out):
         """The outputs of n samples, a tuple where there are several."""
         cdef int64_t k
+        cdef ndarray y
+        if out is None and self._y_rank:
+            self._y_shape[0] = n
+            y = empty_array(self._y_rank, self._y_shape, self._type_number)
+            memcpy(cnp.PyArray_DATA(y), nn_step_value(self._step, self._outputs[0]), cnp.PyArray_NBYTES(y))
+            return y
         if len(self._outputs) == 1:
             return self._copy(self._outputs[0], n, out)
         cdef tuple outs = (None,) * len(self._outputs) if out is None else out

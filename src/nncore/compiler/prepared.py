@@ -67,8 +67,10 @@ class Batches:
         return len(self.losses)
 
 
-class Prepared:
+class Prepared(engine.Caller):
     """The part of a Step that prepares; it knows the engine's step, and when to build it anew."""
+
+    optimizer: Optimizer | None
 
     def __init__(
         self,
@@ -90,15 +92,14 @@ class Prepared:
         self._threads = 0 if threads is None else integer("compile", "threads", threads, 1)
         self._dtype: np.dtype[Any] = model.dtype or np.dtype(np.float32)
         self._graph = Graph([], 1, ())
-        self._core: Any = None
+        self._core = None
         self._input_shapes: tuple[Shape, ...] = ()  # of one sample, of each input; before: none
         self._built_for = -1
         # Whether targets are labels: a loss may take them and others.
         self._labels: bool = getattr(loss_fn, "reads_labels", False)
         self._losses: NDArray[np.float64] = np.empty(0)
-        self._seen: Any = None
         self._strangers_of: Any = None
-        self._strangers: list[Parameter] = []
+        self._strangers = []
         self._known: set[Parameter] = set(model.parameters())
         self._known_at = structure.version()
 

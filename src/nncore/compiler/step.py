@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from nncore._core import engine
 from nncore.compiler import table
 from nncore.compiler.prepared import Array, Batches, Inputs, Prepared, canonical, each
-from nncore.nn import structure
 from nncore.nn.module import Module
 from nncore.optim.optimizer import Optimizer
 
@@ -91,20 +90,8 @@ class Step(Prepared):
 
     # ---- one batch
 
-    def __call__(self, x: Inputs, y: ArrayLike) -> float:
-        """Train on one batch: gradients zeroed, forward, loss, backward, update; returns the loss.
-
-        The numbers of the optimiser are read at each call. Gradients read zero afterwards. An
-        empty batch changes nothing and returns NaN.
-        """
-        optimizer, version = self.optimizer, structure.version()
-        if self._built_for == version and optimizer is not None:
-            plan = optimizer._plan
-            loss = self._core.train_ready(x, y, plan, optimizer.param_groups, version)
-            if loss is not None:
-                if self._strangers or plan is not self._seen:
-                    self._clear_strangers()
-                return loss  # type: ignore[no-any-return]
+    def _train(self, x: Inputs, y: ArrayLike) -> float:
+        """What a call does where something has to be prepared first."""
         updates = self._updates("gradients(x, y)")
         inputs, target = self._prepare(x, y)
         loss = float(self._core.run(engine.STEP_TRAIN, inputs, target, updates))
@@ -121,12 +108,8 @@ class Step(Prepared):
         inputs, target = self._prepare(x, y)
         return float(self._core.run(engine.STEP_EVALUATE, inputs, target, []))
 
-    def predict(self, x: Inputs, out: Array | None = None) -> Any:
-        """The model's output for one batch, in `out` if given; a tuple if it has several heads."""
-        if out is None and self._built_for == structure.version():
-            y = self._core.predict_ready(x)
-            if y is not None:
-                return y
+    def _predict(self, x: Inputs, out: Array | None) -> Any:
+        """The same of a prediction."""
         inputs = self._prepare_inputs(x)
         if out is not None:
             shapes = self._graph.output_shapes
