@@ -58,10 +58,10 @@ class Must:
 class Case:
     """One row of a table.
 
-    ``flops`` counts a multiply-add as two; ``bytes`` is the traffic that nobody can
-    avoid (each input read once, each output written once; ``passes`` names them where that is not
-    plain). ``bound`` names what limits the case: arithmetic, memory, or the engine's own kernel,
-    where a row is a layer and shows what is spent around it.
+    ``flops`` counts a multiply-add as two, 0 where there is none; ``bytes`` is the traffic that
+    nobody can avoid (each input read once, each output written once; ``passes`` names them where
+    that is not plain). ``bound`` names what limits the case: arithmetic, memory, or the engine's own
+    kernel, where a row is a layer and shows what is spent around it.
     """
 
     family: str
@@ -78,6 +78,9 @@ class Case:
     """Largest accepted difference of two results, relative to an array's largest magnitude."""
     cold: bool = False
     """Repetitions rotate over copies that together exceed the last-level cache."""
+    runs_on: int = 0
+    """A run from beginning to end, in so many parts: each round is the next part, none is repeated,
+    rehearsed or put back, and results are compared at the end."""
     must: Must | None = None
 
     def arrays(self) -> Arrays:

@@ -55,6 +55,26 @@ def first_call_table(results: Sequence[CaseResult]) -> str:
     return table([f"{results[0].case.family}, first call, ms", *names], rows)
 
 
+def runs_table(results: Sequence[CaseResult]) -> str:
+    """Whole runs: seconds from beginning to end and accuracy; empty where there are none."""
+    names = _contestants(results)
+    rows = []
+    for result in results:
+        if result.case.runs_on:
+            found = [result.measurements.get(name) for name in names]
+            rows.append([f"{result.case.name}, seconds", *(_whole_seconds(m) for m in found)])
+            rows.append([f"{result.case.name}, accuracy", *(_accuracy(m) for m in found)])
+    return table([f"{results[0].case.family}, whole runs", *names], rows) if rows else ""
+
+
+def _whole_seconds(m: Measurement | None) -> str:
+    return _scaled(m.whole_seconds if m else None, 1, "{:.2f}")
+
+
+def _accuracy(m: Measurement | None) -> str:
+    return _scaled(m.accuracy if m else None, 1, "{:.2%}")
+
+
 def contestants_table(entries: dict[str, dict[str, Any]]) -> str:
     """Version, import time, size on disk, the largest memory that any case needed.
 
@@ -134,7 +154,8 @@ def _comparison(result: CaseResult) -> list[str]:
     if ours and ours.median:
         bytes_bound = result.case.bound != "flops"
         work = result.case.bytes if bytes_bound else result.case.flops
-        rate = f"{significant(1e-9 * work / ours.median)} {'GB/s' if bytes_bound else 'GF/s'}"
+        if work:
+            rate = f"{significant(1e-9 * work / ours.median)} {'GB/s' if bytes_bound else 'GF/s'}"
     if result.roof_share:
         roof = f"{result.roof_share:.0%}"
     difference = EMPTY if largest is None else f"{largest:.0e}" if largest else "0"

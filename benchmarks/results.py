@@ -30,6 +30,10 @@ class Measurement:
     """Rounds in which somebody else ran on the contestant's cores, even when tried again."""
     first_call_seconds: float | None = None
     peak_bytes: int | None = None
+    whole_seconds: float | None = None
+    """Of a run from beginning to end."""
+    accuracy: float | None = None
+    """What such a run has come to."""
 
     @property
     def times(self) -> list[float]:
@@ -160,6 +164,8 @@ def _measurement_json(m: Measurement) -> dict[str, Any]:
         entry["first_call_ms"] = 1e3 * m.first_call_seconds
     if m.peak_bytes is not None:
         entry["peak_bytes"] = m.peak_bytes
+    if m.whole_seconds is not None:
+        entry |= {"whole_seconds": m.whole_seconds, "accuracy": m.accuracy}
     return entry
 
 

@@ -16,14 +16,14 @@ import numpy as np
 
 import nncore
 from benchmarks.case import aligned_copy
+from benchmarks.contestants import nncore_mnist, nncore_overhead, nncore_parallel
 from benchmarks.contestants.contestant import Operations, Runner
 from benchmarks.contestants.nncore_layers import layer_backward, layer_forward
 from benchmarks.contestants.nncore_training import (
+    build,
     epoch,
-    fit,
     optimizer_step,
     prediction,
-    recipe,
     training_step,
 )
 from nncore import nn
@@ -41,9 +41,20 @@ def open_contestant(variant: str, threads: int) -> Operations:
         "compiled": {
             "step.train": partial(training_step, compiled=True),
             "step.epoch": epoch,
-            "step.fit": fit,
-            "step.recipe": recipe,
+            "build.train": build,
             "step.predict": partial(prediction, compiled=True),
+            "overhead.fit": partial(nncore_overhead.fit, idle=False),
+            "overhead.callback": partial(nncore_overhead.fit, idle=True),
+            "overhead.inspection": nncore_overhead.inspected,
+            "parallel.steps": partial(nncore_parallel.steps, threads=threads),
+            "parallel.epochs": partial(nncore_parallel.steps, threads=threads),
+            "mnist.fit": partial(nncore_mnist.run, recipe=False),
+            "mnist.recipe": partial(nncore_mnist.run, recipe=True),
+        },
+        "without": {
+            "overhead.fit": nncore_overhead.bare,
+            "overhead.callback": partial(nncore_overhead.fit, idle=False),
+            "overhead.inspection": nncore_overhead.bare,
         },
         "channels_last": _image_makers(channels_last=True),
         "": _image_makers(channels_last=False)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import machine
 from benchmarks.cases import find
-from benchmarks.contestants import DEFAULT_PEERS, chosen
+from benchmarks.contestants import DEFAULT_PEERS, chosen, scaling
 from benchmarks.measure import Effort, Team, measure
 
 # JAX compiles for seconds, and has no operation of its own that the rest could not check.
@@ -57,6 +57,11 @@ CASES = (
     ("step", "notes' CNN SGD b64"),
     ("step", "4-64-64-2 Adam b32"),
     ("step", "4-64-64-2 predict b1"),
+    ("build", "4-64-64-2 Adam b32"),
+    ("overhead", "4-64-64-2 Adam b1 fit"),
+    ("overhead", "4-64-64-2 Adam b1 callback"),
+    ("overhead", "4-64-64-2 Adam b1 inspection"),
+    ("parallel", "4-64-64-2 Adam b32 steps"),
 )
 
 
@@ -71,8 +76,15 @@ def test_contestants_agree(team: Team, family: str, name: str) -> None:
     result = measure(find(family, name), team, ONCE)
     assert [m.error for m in result.measurements.values() if m.status == "failed"] == []
     measured = [m for m in result.measurements.values() if m.status == "measured"]
-    assert "nncore" in {m.contestant.name for m in measured}
+    assert "nncore" in {m.contestant.peer for m in measured}
     assert result.agrees, {m.contestant.name: m.disagreement for m in measured}
+
+
+def test_one_thread_is_the_peer_of_several() -> None:
+    twice = scaling(2)
+    assert {c.peer for c in twice} == {"nncore", "one thread"}
+    assert [(c.name, c.threads) for c in twice[:2]] == [("nncore x2", None), ("nncore x1", 1)]
+    assert {c.imports for c in twice} == {"nncore"}
 
 
 def test_contestants_without_a_part_in_a_family_are_not_started() -> None:
@@ -81,5 +93,6 @@ def test_contestants_without_a_part_in_a_family_are_not_started() -> None:
     assert everybody - for_linear == {
         "nncore channels_last",
         "nncore compiled",
+        "nncore without",
         "torch channels_last",
     }
