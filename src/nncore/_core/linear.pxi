@@ -37,7 +37,7 @@ def linear_forward(ndarray x not None, ndarray weight not None, ndarray bias=Non
     cdef nn_status status
     cdef cnp.npy_intp shape[64]
     cdef int rank = cnp.PyArray_NDIM(x)
-    x = in_rows(x)
+    x = row_major(x)
     _plan_linear(&op, &io, x, weight, layer)
     _check_size(bias, op.channels, "bias", layer)
     io.bias = _held(bias, op.bias_count, cnp.PyArray_TYPE(x), layer, "bias")
@@ -84,7 +84,7 @@ def linear_backward(ndarray dy not None, ndarray x not None, ndarray weight not 
     cdef nn_status status
     cdef int type_number = cnp.PyArray_TYPE(x)
     cdef ndarray dx = None
-    x = in_rows(x)
+    x = row_major(x)
     _plan_linear(&op, &io, x, weight, layer)
     if not _is_output(dy, x, op.channels):
         raise ValueError(
@@ -93,7 +93,7 @@ def linear_backward(ndarray dy not None, ndarray x not None, ndarray weight not 
     if dweight is not None and (cnp.PyArray_NDIM(dweight) != 2 or dweight.shape[0] != op.channels):
         raise ValueError(f"{layer}: dweight has shape {(<object>dweight).shape}, expected {(<object>weight).shape}")
     _check_size(dbias, op.channels, "dbias", layer)
-    dy = in_rows(dy)
+    dy = row_major(dy)
     io.dy = _held(dy, op.y_count, type_number, layer, "grad")
     io.dweight = _gradient(dweight, op.weight_count, type_number, layer, "dweight")
     io.dbias = _gradient(dbias, op.bias_count, type_number, layer, "dbias")

@@ -7,7 +7,7 @@ def labels(x, layer="CrossEntropyLoss", arg="target", int axes=1):
     is not one number a row (or, with more axes, a pixel), IndexError for a number beyond int64.
     """
     if type(x) is ndarray and _ready(<ndarray>x, cnp.NPY_INT64) and cnp.PyArray_NDIM(<ndarray>x) == axes:
-        return in_rows(x)
+        return row_major(x)
     return _conversion.labels(x, layer, arg, axes)
 
 

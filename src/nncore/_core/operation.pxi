@@ -96,7 +96,7 @@ cdef ndarray _in_engine_order(object x, tuple shape, int type_number, str label,
                         f" {'float32' if type_number == cnp.NPY_FLOAT else 'float64'}")
     if x.shape != shape:
         raise ValueError(f"{label}: {arg} has shape {x.shape}, expected {shape}")
-    return as_channels_last(x) if len(shape) == 4 and type_number != cnp.NPY_INT64 else in_rows(x)
+    return as_channels_last(x) if len(shape) == 4 and type_number != cnp.NPY_INT64 else row_major(x)
 
 
 cdef void *_held(object array, int64_t count, int type_number, str label, str arg) except? NULL:
