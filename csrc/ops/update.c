@@ -30,26 +30,27 @@ static int states_of(const nn_update *update) {
     return rules[update->kind].states + (update->momentum != 0) + update->amsgrad + update->centered;
 }
 
-/* Everything that could be wrong, before anything is changed; sets *total, the number of elements. */
-static nn_status check(const nn_update *update, int64_t *total, nn_error *error) {
+/* Everything that could be wrong, before anything is changed. */
+static nn_status check(const nn_update *update, nn_error *error) {
     if ((int)update->kind < 0 || update->kind > NN_LION)
         return nn_fail(error, NN_VALUE_ERROR, "kind", -1, update->kind, "at most", NN_LION);
     if ((int)update->dtype < 0 || (int)update->dtype >= NN_DTYPES)
         return nn_fail(error, NN_TYPE_ERROR, "dtype", -1, update->dtype, "below", NN_DTYPES);
     if (update->steps < 0) return nn_fail(error, NN_VALUE_ERROR, "steps", -1, update->steps, "at least", 0);
-    *total = 0;
+    int64_t room = INT64_MAX / 8;
+    const int needed = states_of(update);
     for (int64_t i = 0; i < update->tensor_count; i++) {
         const nn_tensor *t = &update->tensors[i];
-        *total = nn_size_add(*total, nn_size_mul(t->count, 8));
-        if (*total < 0) return nn_fail(error, NN_VALUE_ERROR, "count", i, t->count, "within 0 and", INT64_MAX / 8);
+        if (t->count < 0 || t->count > room)
+            return nn_fail(error, NN_VALUE_ERROR, "count", i, t->count, "within 0 and", room);
+        room -= t->count;
         int given = 0;
-        while (given < NN_STATES_MAX && t->state[given]) given++;
-        if (t->count > 0 && given < states_of(update))
-            return nn_fail(error, NN_VALUE_ERROR, "states", i, given, "at least", states_of(update));
+        while (given < needed && t->state[given]) given++;
+        if (t->count > 0 && given < needed)
+            return nn_fail(error, NN_VALUE_ERROR, "states", i, given, "at least", needed);
     }
-    *total /= 8;
     if (update->max_norm > 0 && !update->sums)
-        return nn_fail(error, NN_VALUE_ERROR, "sums", -1, 0, "at least", *total / NN_UPDATE_PIECE + 1);
+        return nn_fail(error, NN_VALUE_ERROR, "sums", -1, 0, "at least", (INT64_MAX / 8 - room) / NN_UPDATE_PIECE + 1);
     return NN_OK;
 }
 
@@ -70,6 +71,9 @@ double nn_update_squares(const nn_update *update) {
     return sum;
 }
 
+/* 1 - beta^t, for t that may be large: below exp(-40) what is taken away is lost in rounding. */
+static double correction(double beta, double t) { return t * (1 - beta) > 40 ? 1 : 1 - pow(beta, t); }
+
 /* Checked before; `squares` of all gradients whose norm is limited. */
 static void run(nn_update *update, double squares) {
     const int64_t total = elements(update);
@@ -80,8 +84,8 @@ static void run(nn_update *update, double squares) {
                            .nesterov = update->nesterov, .first = update->steps == 0, .beta1 = update->beta1,
                            .one_minus_beta1 = 1 - update->beta1, .beta2 = update->beta2,
                            .one_minus_beta2 = 1 - update->beta2, .eps = update->eps, .shrink = 1,
-                           .amsgrad = update->amsgrad, .centered = update->centered,
-                           .grad_scale = update->maximize ? -1 : 1,
+                           .short_memory = update->beta1 <= 0.5, .amsgrad = update->amsgrad,
+                           .centered = update->centered, .grad_scale = update->maximize ? -1 : 1,
                            .max_value = update->max_value > 0 ? update->max_value : (double)INFINITY};
     if (update->max_norm > 0) {
         const double factor = update->max_norm / (sqrt(squares) + 1e-6); /* PyTorch's */
@@ -89,8 +93,8 @@ static void run(nn_update *update, double squares) {
     }
     if (update->kind == NN_ADAM) {
         const double t = (double)update->steps + 1;
-        args.step_size = update->lr / (1 - pow(update->beta1, t));
-        args.root_scale = 1 / sqrt(1 - pow(update->beta2, t));
+        args.step_size = update->lr / correction(update->beta1, t);
+        args.root_scale = 1 / sqrt(correction(update->beta2, t));
     } else if (update->kind == NN_ADAGRAD) {
         args.step_size = update->lr / (1 + (double)update->steps * update->lr_decay);
     }
@@ -98,6 +102,7 @@ static void run(nn_update *update, double squares) {
         args.shrink = 1 - update->lr * update->weight_decay;
         args.weight_decay = 0;
     }
+    args.decay = args.weight_decay != 0;
     const int64_t touched = 3 + 2 * states_of(update) + (update->clear_grad ? 1 : 0);
     nn_parallel(nn_kernel(rules[update->kind].kernel, update->dtype), &args, total, NN_UPDATE_PIECE,
                 total * nn_dtype_bytes(update->dtype) * touched);
@@ -107,8 +112,7 @@ static void run(nn_update *update, double squares) {
 nn_status nn_update_run(nn_update *const *updates, int64_t count, nn_error *error) {
     double squares = 0;
     for (int64_t i = 0; i < count; i++) {
-        int64_t total;
-        const nn_status status = check(updates[i], &total, error);
+        const nn_status status = check(updates[i], error);
         if (status != NN_OK) return status;
         const int64_t bad = updates[i]->finite ? nn_update_nonfinite(updates[i]) : -1;
         if (bad >= 0) return nn_fail(error, NN_VALUE_ERROR, nn_gradient, bad, i, "equal to", -1);

@@ -55,7 +55,8 @@ static void set_lifetimes(nn_step *step) {
     for (int64_t v = 0; v < step->sources + step->count; v++) {
         step_value *value = &step->values[v];
         const bool loss = nn_step_has_loss(step) && v == step->sources + step->count - 1;
-        const int64_t bytes = loss ? (int64_t)sizeof(double) : nn_size_mul(nn_size_product(value->shape, 4), element);
+        const int64_t each = nn_step_element(step, value);
+        const int64_t bytes = loss ? (int64_t)sizeof(double) : nn_size_mul(nn_size_product(value->shape, 4), each);
         /* A source is gathered before the first forward; what a run gives stays readable after it. */
         const bool stays = loss || value->output >= 0;
         alive_from(&value->y, bytes, v < step->sources ? 0 : end, stays ? end : 0);
@@ -68,6 +69,7 @@ static void set_lifetimes(nn_step *step) {
     const int64_t target = loss->reads_labels ? (int64_t)sizeof(int64_t) : element;
     alive_from(&step->target, nn_size_mul(loss->target_count, target), 0, end);
     alive_from(&step->scaled, 256 * element, 0, end);
+    alive_from(&step->kept, nn_step_kept_bytes(step), 0, end);
 }
 
 static bool meet(const nn_place *a, const nn_place *b) {
@@ -107,7 +109,7 @@ nn_status nn_step_layout(nn_step *step, nn_error *error) {
         if (op->backward_bytes > step->work.bytes) step->work.bytes = op->backward_bytes;
     }
 
-    const int64_t most = 3 + 2 * (step->sources + step->count) + (1 + NN_INPUTS_MAX) * step->count;
+    const int64_t most = 4 + 2 * (step->sources + step->count) + (1 + NN_INPUTS_MAX) * step->count;
     nn_place **places = nn_alloc(nn_size_mul(most, sizeof *places));
     if (!places) return nn_fail(error, NN_MEMORY_ERROR, "step", -1, step->count, "fewer nodes than", step->count);
     int64_t count = 0;
@@ -115,6 +117,7 @@ nn_status nn_step_layout(nn_step *step, nn_error *error) {
     for (int64_t v = 0; v < step->sources; v++) places[count++] = &step->values[v].y;
     places[count++] = &step->target;
     places[count++] = &step->scaled;
+    places[count++] = &step->kept;
     for (int64_t i = 0; i < step->count; i++) {
         step_node *node = &step->nodes[i];
         places[count++] = &step->values[step->sources + i].y;

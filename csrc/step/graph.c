@@ -22,11 +22,17 @@ static nn_status check_inputs(nn_step *step, int64_t i, nn_error *error) {
         if (v < 0) return nn_fail(error, NN_VALUE_ERROR, "input", j, v, "at least", 0);
         if (v >= step->sources + i) return nn_fail(error, NN_VALUE_ERROR, "input", j, v, "below", step->sources + i);
         step_value *value = &step->values[v];
+        const bool indices = node->given.op.indices;
         if (v < step->sources) {
             node->reads_source = true;
-            if (value->shape[0] < 0) /* the first reader tells */
+            if (value->shape[0] < 0) { /* the first reader tells */
                 for (int axis = 0; axis < 4; axis++) value->shape[axis] = shape[axis];
+                value->indices = indices;
+            }
         }
+        if (indices != value->indices)
+            return nn_fail(error, NN_TYPE_ERROR, "whole numbers", j, indices, "equal to", value->indices);
+        step->reads_indices |= indices;
         for (int axis = 0; axis < 4; axis++)
             if (shape[axis] != value->shape[axis])
                 return nn_fail(error, NN_VALUE_ERROR, "x.shape", axis, shape[axis], "equal to", value->shape[axis]);
@@ -94,7 +100,7 @@ static void mark_added(nn_step *step) {
         for (int j = 0; j < nn_step_inputs(node); j++) {
             step_value *value = &step->values[node->given.inputs[j]];
             value->seeded = value->output >= 0 && !nn_step_has_loss(step);
-            node->added[j] = value->read || value->seeded;
+            node->added[j] = (value->read || value->seeded) && !value->indices;
             value->read = true;
         }
     }

@@ -14,11 +14,12 @@
 #ifndef NN_STEP_H
 #define NN_STEP_H
 
-#include "../nncore.h"
+#include "../ops/op.h"
 
 typedef struct step_value {
     nn_place y, dy;   /* dy: of a source none, its gradient is the caller's */
     int64_t shape[4]; /* of a source: as its readers read it */
+    bool indices;     /* a source of int64, which Embeddings read: it has no gradient */
     int64_t output;   /* which of the outputs it is, or -1 */
     bool live;        /* an output comes from it: it has a gradient */
     bool trained;     /* something that it comes from learns */
@@ -51,6 +52,9 @@ struct nn_step {
     int threads;      /* at most; 0: as many as the process */
     nn_place target, work;
     nn_place scaled; /* what the 256 bytes stand for */
+    nn_place kept;   /* restore.c's copy */
+    bool begun;      /* the forwards of a batch in training have begun, and the batch has not ended */
+    bool reads_indices;
     const void **x;  /* (sources): where the batch is, for an epoch and for the two halves */
     char *arena;
     int64_t arena_bytes;
@@ -72,9 +76,34 @@ static inline nn_dtype nn_step_dtype(const nn_step *step) { return step->nodes[0
 /* Elements a sample of a value or a target has. */
 static inline int64_t nn_step_row(const int64_t shape[4]) { return shape[1] * shape[2] * shape[3]; }
 
+/* Bytes of an element of a value. */
+static inline int64_t nn_step_element(const nn_step *step, const step_value *value) {
+    return value->indices ? (int64_t)sizeof(int64_t) : nn_dtype_bytes(nn_step_dtype(step));
+}
+
+/* Of the whole value, for the samples planned. */
+static inline size_t nn_step_value_bytes(const nn_step *step, int64_t v) {
+    const step_value *value = &step->values[v];
+    return (size_t)(step->planned * nn_step_row(value->shape) * nn_step_element(step, value));
+}
+
 static inline void *nn_step_at(const nn_step *step, const nn_place *place) {
     return place->bytes ? step->arena + place->offset : NULL;
 }
+
+/* ---- restore.c: a batch in training that is given up changes nothing */
+
+int64_t nn_step_kept_bytes(const nn_step *step); /* -1: too many */
+void nn_step_keep(nn_step *step);                /* before its first forward */
+/* The batch is over: all is done, or it is given up. */
+void nn_step_end(nn_step *step, bool done);
+
+/* ---- indices.c */
+
+/* Copies and checks the sources of whole numbers; *x as the nodes shall read it. */
+nn_status nn_step_take_indices(nn_step *step, const void *const **x, int64_t *node, nn_error *error);
+/* Of those in the arena, whether each names a row of the weight that it is to be taken from. */
+nn_status nn_step_check_indices(const nn_step *step, int64_t *node, nn_error *error);
 
 /* step.c: plans every node for n samples. */
 nn_status nn_step_plan(nn_step *step, int64_t n, int64_t *node, nn_error *error);
