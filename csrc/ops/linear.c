@@ -29,9 +29,13 @@ static nn_kernel_id forward_kernel(int64_t n, int64_t in, int64_t out) {
     return NN_KERNEL_linear_forward;
 }
 
-/* Small batches do so little per element of dweight that it must pass through registers just once, in order. */
-static nn_kernel_id weight_kernel(int64_t n) {
-    return n <= 2 ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
+/*
+ * Small batches do so little per element of dweight that it must pass through registers just once, in order. Up to
+ * what size depends on how many elements a tile has.
+ */
+static nn_kernel_id weight_kernel(int64_t n, nn_dtype dtype) {
+    const int64_t few = dtype == NN_FLOAT32 ? 2 : 8;
+    return n <= few ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
 }
 
 /* ---- the operation ----------------------------------------------------------------------------------- */
@@ -83,7 +87,8 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
         if (io->dbias) memset(io->dbias, 0, (size_t)args.out * element);
     }
     if (args.n > 0 && (io->dweight || io->dbias))
-        nn_parallel(nn_kernel(weight_kernel(args.n), op->dtype), &args, args.out, NN_LINEAR_WEIGHT_PIECE, op->flops);
+        nn_parallel(nn_kernel(weight_kernel(args.n, op->dtype), op->dtype), &args, args.out, NN_LINEAR_WEIGHT_PIECE,
+                    op->flops);
     if (io->dx)
         nn_parallel(nn_kernel(NN_KERNEL_linear_backward_data, op->dtype), &args, args.in,
                     args.n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE, op->flops);
