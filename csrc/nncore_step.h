@@ -115,6 +115,14 @@ typedef struct nn_epoch {
 nn_status nn_step_epoch(nn_step *step, nn_epoch *epoch, nn_update *const *updates, int64_t update_count,
                         double seconds, int64_t *node, nn_error *error);
 
+/*
+ * `unseen`: nobody else holds the arrays of the gradients, or will write or read them without a call of this. Then
+ * training leaves alone gradients that are zero already, where the update needs none of them in memory.
+ */
+void nn_step_unseen(nn_step *step, bool unseen);
+bool nn_step_fusible(const nn_step *step, int64_t node); /* whether its weight's update may follow its gradient, at
+                                                                the size of batch planned last */
+
 /* Fills the gradients of the step's parameters with zeros. */
 void nn_step_clear(nn_step *step);
 void nn_step_threads(nn_step *step, int threads); /* at most so many from now on; 0: as many as the process */

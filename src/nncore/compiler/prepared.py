@@ -91,6 +91,7 @@ class Prepared:
         self._built_for = -1
         self._losses: NDArray[np.float64] = np.empty(0)
         self._seen: Any = None
+        self._gradients_seen = -1
         self._strangers_of: Any = None
         self._strangers: list[Parameter] = []
         self._known: set[Parameter] = set(model.parameters())
@@ -119,6 +120,12 @@ class Prepared:
                 " optimizer.add_param_group({'params': layer.parameters()})"
             )
         self._known, self._known_at = set(own), version
+
+    def _look_at_gradients(self) -> None:
+        """Tell the engine, before it trains, whether somebody else holds arrays of gradients."""
+        if self._core is not None and self._gradients_seen != structure.gradients:
+            self._gradients_seen = structure.gradients
+            self._core.unseen(not any(p._seen for n in self._graph.nodes for p in n.parameters))
 
     def _clear_strangers(self) -> None:
         """Clear the gradients of the model's parameters that the optimiser does not hold."""
@@ -239,6 +246,7 @@ class Prepared:
         )
         self._graph, self._core, self._input_shapes = graph, core, samples
         self._max_batch, self._built_for = capacity, version
+        self._gradients_seen = -1
 
 
 def each(x: Any) -> tuple[Any, ...]:

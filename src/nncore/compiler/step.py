@@ -98,6 +98,8 @@ class Step(Prepared):
         empty batch changes nothing and returns NaN.
         """
         optimizer, version = self.optimizer, structure.version()
+        if self._gradients_seen != structure.gradients:
+            self._look_at_gradients()
         if self._built_for == version and optimizer is not None:
             plan = optimizer._plan
             loss = self._core.train_ready(x, y, plan, optimizer.param_groups, version)
@@ -113,6 +115,7 @@ class Step(Prepared):
 
     def gradients(self, x: Inputs, y: ArrayLike) -> float:
         """The same without the update: the gradients stay in each `Parameter.grad`."""
+        structure.gradient_taken()
         inputs, target = self._prepare(x, y)
         return float(self._core.run(engine.STEP_GRADIENTS, inputs, target, []))
 
@@ -196,6 +199,7 @@ class Step(Prepared):
             if array.shape != shape:
                 raise ValueError(f"Step.backward: grad has shape {array.shape}, expected {shape}")
             taken.append(canonical(array))
+        structure.gradient_taken()
         return self._core.backward(tuple(taken), bool(input_grad), bool(parameter_grad))
 
     def update(self) -> None:
@@ -304,6 +308,7 @@ class Step(Prepared):
     ) -> bool:
         """All batches; returns whether all losses were finite, where that is looked at."""
         self._make_room([rows for rows, _ in data.x], min(data.batch_size, data.samples))
+        self._look_at_gradients()
         core = self._core
 
         def report(done: int) -> None:

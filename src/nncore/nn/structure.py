@@ -23,3 +23,14 @@ def changed() -> None:
 def version() -> int:
     """The number of the latest change."""
     return _version
+
+
+# The same for gradients: who takes the array of one, to look at it or to write to it, takes a
+# number. A step that has seen all numbers knows which gradients are zero, and leaves those alone.
+gradients = 0
+
+
+def gradient_taken() -> None:
+    """Note that somebody has the array of a gradient, or has written to gradients."""
+    global gradients
+    gradients = next(_numbers)
