@@ -357,4 +357,6 @@ class Step(Prepared):
     def __repr__(self) -> str:
         if self._core is None:
             return f"Step({type(self.model).__name__}, not built: the first batch tells the shapes)"
-        return table.show(self._graph.nodes, self._core)
+        held = self.optimizer
+        needed = held is None or held.max_grad_norm is not None or held.error_if_nonfinite
+        return table.show(self._graph.nodes, self._core, updates=not needed)
