@@ -110,8 +110,8 @@ static void run_tensors(const nn_update *update, const nn_update_args *args) {
 /* Of its tensors, of which the first is number `first` of all. */
 static void run(nn_update *update, double squares, const nn_taken *taken, int64_t first) {
     nn_update_args args = args_of(update, squares);
+    nn_update_tensor left[64];
     if (taken) {
-        nn_update_tensor left[64];
         args.tensors = left;
         args.tensor_count = 0;
         for (int64_t i = 0; i < update->tensor_count; i++) {
