@@ -22,6 +22,7 @@ static nn_status check_inputs(nn_step *step, int64_t i, nn_error *error) {
         if (v < 0) return nn_fail(error, NN_VALUE_ERROR, "input", j, v, "at least", 0);
         if (v >= step->sources + i) return nn_fail(error, NN_VALUE_ERROR, "input", j, v, "below", step->sources + i);
         step_value *value = &step->values[v];
+        value->readers++;
         if (v < step->sources) {
             node->reads_source = true;
             if (value->shape[0] < 0) /* the first reader tells */

@@ -20,6 +20,8 @@
 typedef struct step_value {
     nn_place y, dy;   /* dy: of a source none, its gradient is the caller's */
     int64_t shape[4]; /* of a source: as its readers read it */
+    int64_t y_in, dy_in; /* the value in whose place y, dy lies: its own, or that of an activation's other side */
+    int64_t readers;  /* nodes that read it */
     int64_t output;   /* which of the outputs it is, or -1 */
     bool live;        /* an output comes from it: it has a gradient */
     bool trained;     /* something that it comes from learns */
