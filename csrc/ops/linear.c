@@ -15,21 +15,22 @@
 /*
  * By shape alone, so that bits depend on nothing else.
  *
- * - Few samples or few features: a tile of 6 x 16 outputs would be mostly empty, so vectors run along `in`.
+ * - Few samples or few features: a tile of 16 features would be mostly empty, so vectors run along `in`; up to 12
+ *   features where rows are so long that adding up the lanes of a vector costs little beside them.
  * - Long rows and a batch that fills tiles: packing weight^T (out x in) would cost a fifth of the work, so the
  *   roles are swapped and the smaller x^T is packed, once. Short rows do not pay for the transposed store.
  * - Else panels of weight^T are packed as they come.
  */
-enum { SWAP_FEATURES = 128, SWAP_SAMPLES = 16 };
+enum { LONG_ROWS = 128, SWAP_SAMPLES = 16 };
 
 static nn_kernel_id forward_kernel(int64_t n, int64_t in, int64_t out) {
-    if (n <= 4 || out <= 4) return NN_KERNEL_linear_forward_dot;
-    if (in >= SWAP_FEATURES && n >= SWAP_SAMPLES && out >= n / 2) return NN_KERNEL_linear_forward_swapped;
+    if (n <= 4 || out <= 4 || (out <= 12 && in >= LONG_ROWS)) return NN_KERNEL_linear_forward_dot;
+    if (in >= LONG_ROWS && n >= SWAP_SAMPLES && out >= n / 2) return NN_KERNEL_linear_forward_swapped;
     return NN_KERNEL_linear_forward;
 }
 
 /* Small batches do so little per element of dweight that it must pass through registers just once, in order. */
-enum { FEW_SAMPLES = 8 };
+enum { FEW_SAMPLES = 2 };
 
 static nn_kernel_id weight_kernel(int64_t n) {
     return n <= FEW_SAMPLES ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
@@ -43,6 +44,7 @@ static nn_kernel_id weight_kernel(int64_t n) {
  * batches so few that they fit a buffer that stays in that cache, else as many as the form wants.
  */
 enum { STRIP_WEIGHTS = 1 << 14, STRIP_SAMPLES = 32, STRIP_BYTES = 24 << 10 };
+enum { DESCENT_SAMPLES = 8 }; /* the product and the plain step in one kernel */
 
 typedef struct strips_args {
     nn_linear_args linear;
@@ -81,7 +83,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     const int64_t weight_bytes = nn_size_mul(nn_size_mul(in, out), 8);
     const int64_t flops = nn_size_mul(nn_size_mul(op->x_count, out), 2);
     /* Room for x^T in whole panels, for the largest batch up to n that swaps roles. */
-    const int64_t batch = in >= SWAP_FEATURES && n >= SWAP_SAMPLES ? (n / 2 > out ? 2 * out + 1 : n) : 0;
+    const int64_t batch = in >= LONG_ROWS && n >= SWAP_SAMPLES ? (n / 2 > out ? 2 * out + 1 : n) : 0;
     const int64_t panels = (batch + NN_LINEAR_PACK_PIECE - 1) / NN_LINEAR_PACK_PIECE * NN_LINEAR_PACK_PIECE;
     const int64_t packed = nn_size_mul(nn_size_mul(panels, in), nn_dtype_bytes(op->dtype));
     if (op->x_count < 0 || op->y_count < 0 || weight_bytes < 0 || flops < 0 || packed < 0)
@@ -123,7 +125,7 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
                     args.n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE, op->flops);
     if (args.n == 0 || !(io->dweight || io->dbias)) return NN_OK;
     nn_kernel_fn *kernel = nn_kernel(weight_kernel(args.n), op->dtype);
-    if (io->finish && io->finish->plain && io->finish->aside && args.n <= FEW_SAMPLES) {
+    if (io->finish && io->finish->plain && io->finish->aside && args.n <= DESCENT_SAMPLES) {
         const nn_linear_descent_args descent = {.linear = args, .weight = io->finish->weight, .rate = io->finish->rate};
         nn_parallel(nn_kernel(NN_KERNEL_linear_descent, op->dtype), &descent, args.out, NN_LINEAR_WEIGHT_PIECE,
                     nn_work(op->flops, op->weight_count * nn_dtype_bytes(op->dtype) * 2));
