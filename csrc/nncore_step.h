@@ -119,6 +119,13 @@ nn_status nn_step_epoch(nn_step *step, nn_epoch *epoch, nn_update *const *update
 
 /* Leaves an epoch in a break: its batch in work changes nothing, and all gradients are zero. */
 void nn_step_give_up(nn_step *step);
+/*
+ * `unseen`: nobody else holds the arrays of the gradients, or will write or read them without a call of this. Then
+ * training leaves alone gradients that are zero already, where the update needs none of them in memory.
+ */
+void nn_step_unseen(nn_step *step, bool unseen);
+bool nn_step_fusible(const nn_step *step, int64_t node); /* whether its weight's update may follow its gradient, at
+                                                                the size of batch planned last */
 void nn_step_threads(nn_step *step, int threads); /* at most so many from now on; 0: as many as the process */
 
 int64_t nn_step_bytes(const nn_step *step);    /* of the arena */

@@ -22,6 +22,13 @@ typedef struct nn_linear_args {
     bool overwrite;     /* backward_weight: write dweight and dbias, as if they had been zero */
 } nn_linear_args;
 
+/* backward_weight that overwrites, of a small batch, with the step down: dweight is written nowhere */
+typedef struct nn_linear_descent_args {
+    nn_linear_args linear;
+    void *weight;
+    double rate;
+} nn_linear_descent_args;
+
 enum { /* powers of two, as layers have: shared out evenly */
     NN_LINEAR_PIECE = 64,        /* columns of y, of dx a piece: a multiple of every tile's width */
     NN_LINEAR_FEW_PIECE = 960,   /* columns of dx a piece where there are one or two samples: weights stream past */

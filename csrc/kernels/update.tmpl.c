@@ -84,13 +84,18 @@ NN_INLINE void sgd_at(const factors *f, const tensor_part *t, int64_t i) {
     const vec p = vload(t->param + i);
     vec g = gradient_at(f, t, i, p);
     if (f->velocity) {
-                vec b = g;
+        vec b = g;
         if (!f->first) b = vfma(f->momentum, vload(t->state[0] + i), f->one_minus_dampening * g);
         b = without_subnormals(b);
         vstore(t->state[0] + i, b);
         g = f->nesterov ? vfma(f->momentum, b, g) : b;
     }
     store_at(f, t, i, vfma(f->minus_lr, g, p));
+}
+
+/* Without options: a loop that asks for none at each vector, and is as fast as memory. */
+NN_INLINE void plain_sgd_at(const factors *f, const tensor_part *t, int64_t i) {
+    store_at(f, t, i, vfma(f->minus_lr, vload(t->grad + i), vload(t->param + i)));
 }
 
 NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i) {
@@ -163,9 +168,6 @@ static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t
 
 /* The rule over all tensors: of each part the whole vectors where they lie, then its tail. */
 #define UPDATE_ALL(rule)                                                                      \
-    const nn_update_args *a = args;                                                           \
-    const factors f = factors_of(a);                                                          \
-    REAL tail[5][VL];                                                                         \
     for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {                                \
         const nn_update_tensor *t = &a->tensors[k];                                           \
         const int64_t last = nn_min(end, t->count);                                           \
@@ -182,11 +184,24 @@ static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t
         if (rest) move_tail(t, last - rest, rest, tail, true);                                \
     }
 
-NN_DEFINE_KERNEL(sgd_update) { UPDATE_ALL(sgd_at) }
-NN_DEFINE_KERNEL(adam_update) { UPDATE_ALL(adam_at) }
-NN_DEFINE_KERNEL(rmsprop_update) { UPDATE_ALL(rmsprop_at) }
-NN_DEFINE_KERNEL(adagrad_update) { UPDATE_ALL(adagrad_at) }
-NN_DEFINE_KERNEL(lion_update) { UPDATE_ALL(lion_at) }
+#define WITH_FACTORS                 \
+    const nn_update_args *a = args;  \
+    const factors f = factors_of(a); \
+    REAL tail[5][VL];
+
+NN_DEFINE_KERNEL(sgd_update) {
+    WITH_FACTORS
+    if (f.velocity || f.decay || f.clipped) {
+        UPDATE_ALL(sgd_at)
+    } else {
+        UPDATE_ALL(plain_sgd_at)
+    }
+}
+
+NN_DEFINE_KERNEL(adam_update) { WITH_FACTORS UPDATE_ALL(adam_at) }
+NN_DEFINE_KERNEL(rmsprop_update) { WITH_FACTORS UPDATE_ALL(rmsprop_at) }
+NN_DEFINE_KERNEL(adagrad_update) { WITH_FACTORS UPDATE_ALL(adagrad_at) }
+NN_DEFINE_KERNEL(lion_update) { WITH_FACTORS UPDATE_ALL(lion_at) }
 
 /*
  * The sum of the squares of the gradients in [begin, end), in double: squares of float32 numbers neither overflow nor

@@ -181,19 +181,22 @@ static nn_status run(nn_step *step, nn_epoch *epoch, nn_update *const *updates, 
     nn_status status = NN_OK;
     while (epoch->done < batches && !epoch->nonfinite) {
         if (epoch->time == 0) status = begin(step, epoch, node, error);
-        const step_batch batch = batch_of(step, epoch);
+        step_batch batch = batch_of(step, epoch);
         bool over = false;
-        while (status == NN_OK && epoch->time < end && !over) {
+        while (status == NN_OK && epoch->time < end && (!over || batch.fused)) {
             status = run_node(step, epoch, &batch, node, error);
             epoch->time++;
             if (status == NN_OK && epoch->time == forwards) {
                 if (!take_results(step, epoch)) return NN_OK;
-                if (epoch->mode == NN_STEP_TRAIN) nn_step_zero(step);
+                if (epoch->mode == NN_STEP_TRAIN) {
+                    nn_step_zero(step);
+                    status = nn_step_fuse(step, updates, update_count, &batch.fused, error);
+                }
             }
             over = is_over(&w, &step->nodes[*node].given.op);
         }
         if (status != NN_OK || epoch->time < end) return status;
-        if (epoch->mode == NN_STEP_TRAIN) status = nn_update_run(updates, update_count, error);
+        if (epoch->mode == NN_STEP_TRAIN) status = nn_step_update(step, &batch, updates, update_count, error);
         if (status != NN_OK) return status;
         nn_step_end(step, true);
         epoch->done++;

@@ -66,7 +66,10 @@ nn_status nn_step_backward_node(nn_step *step, int64_t i, const step_batch *batc
                                    : wanted(x, batch) ? nn_step_at(step, &x->dy) : NULL;
         *(j ? &io->dmore[j - 1] : &io->dx) = sum[j] && node->added[j] ? nn_step_at(step, &node->aside[j]) : sum[j];
     }
+    const bool fused = batch->fused && node->fused;
+    io->finish = fused ? &node->rule.finish : NULL;
     nn_status status = nn_op_backward(&node->given.op, io, error);
+    if (io->dweight) node->zero = fused;
     for (int j = 0; j < inputs && status == NN_OK; j++)
         if (sum[j] && node->added[j])
             add(step, sum[j], j ? io->dmore[j - 1] : io->dx, node->given.inputs[j]);
@@ -132,6 +135,13 @@ static nn_status backward(nn_step *step, int64_t from, const step_batch *batch, 
     return status;
 }
 
+nn_status nn_step_update(nn_step *step, const step_batch *batch, nn_update *const *updates, int64_t count,
+                         nn_error *error) {
+    if (!batch->fused) return nn_update_run(updates, count, error);
+    nn_update_rest(updates, count, &step->taken);
+    return NN_OK;
+}
+
 static nn_status run_batch(nn_step *step, nn_step_mode mode, const void *const *x, const void *target, int64_t n,
                            nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
                            nn_error *error) {
@@ -145,15 +155,16 @@ static nn_status run_batch(nn_step *step, nn_step_mode mode, const void *const *
     if (status == NN_OK) status = nn_step_take_indices(step, &x, node, error);
     if (status != NN_OK) return status;
     if (training) nn_step_keep(step);
-    const step_batch batch = {.x = x, .target = target, .training = training};
+    step_batch batch = {.x = x, .target = target, .training = training};
     const int64_t end = mode == NN_STEP_PREDICT ? step->forwards : step->count;
     status = forward(step, end, &batch, node, error);
     if (status != NN_OK || mode == NN_STEP_PREDICT) return status;
-    if (training) {
+    if (mode == NN_STEP_TRAIN) status = nn_step_fuse(step, updates, update_count, &batch.fused, error);
+    if (training && status == NN_OK) {
         nn_step_zero(step);
         status = backward(step, step->count - 1, &batch, node, error);
     }
-    if (status == NN_OK && mode == NN_STEP_TRAIN) status = nn_update_run(updates, update_count, error);
+    if (status == NN_OK && mode == NN_STEP_TRAIN) status = nn_step_update(step, &batch, updates, update_count, error);
     if (status == NN_OK) memcpy(loss, nn_step_value(step, step->sources + step->count - 1), sizeof *loss);
     return status;
 }

@@ -15,10 +15,13 @@
 #define NN_STEP_H
 
 #include "../ops/op.h"
+#include "../ops/update.h"
 
 typedef struct step_value {
     nn_place y, dy;   /* dy: of a source none, its gradient is the caller's */
     int64_t shape[4]; /* of a source: as its readers read it */
+    int64_t y_in, dy_in; /* the value in whose place y, dy lies: its own, or that of an activation's other side */
+    int64_t readers;  /* nodes that read it */
     bool indices;     /* a source of int64, which Embeddings read: it has no gradient */
     int64_t output;   /* which of the outputs it is, or -1 */
     bool live;        /* an output comes from it: it has a gradient */
@@ -37,6 +40,12 @@ typedef struct step_node {
     bool loss;
     bool trained;     /* takes part in backward, also where nobody asks for the gradient of a source */
     bool overwrite;   /* its backward writes the gradients: they need not be zeroed */
+
+    /* Of the weight alone; fuse.c. */
+    bool fusible; /* the update may follow each part of the gradient: no other node has the weight */
+    bool fused;   /* and does, in a batch of fused updates, */
+    nn_rule rule; /* by this rule */
+    bool zero;    /* the gradient is known to be zero */
 } step_node;
 
 struct nn_step {
@@ -49,6 +58,9 @@ struct nn_step {
     int64_t capacity; /* samples */
     int64_t planned;  /* samples the operations are planned for now */
     int64_t recorded; /* samples of nn_step_forward's that nn_step_backward may use, or -1 */
+    bool fusible;     /* some node is */
+    bool unseen;      /* nobody has the gradients' arrays but who tells nn_step_unseen */
+    nn_taken taken;   /* by the rules of the batch in work */
     int threads;      /* at most; 0: as many as the process */
     nn_place target, work;
     nn_place scaled; /* what the 256 bytes stand for */
@@ -108,6 +120,12 @@ nn_status nn_step_check_indices(const nn_step *step, int64_t *node, nn_error *er
 /* step.c: plans every node for n samples. */
 nn_status nn_step_plan(nn_step *step, int64_t n, int64_t *node, nn_error *error);
 
+/*
+ * fuse.c, before the backward of a training batch: which nodes take their update with them. *fused: some do, and
+ * nn_update_rest shall follow for the other tensors.
+ */
+nn_status nn_step_fuse(nn_step *step, nn_update *const *updates, int64_t count, bool *fused, nn_error *error);
+
 /* ---- run.c: one batch, node by node */
 
 typedef struct step_batch {
@@ -118,6 +136,7 @@ typedef struct step_batch {
     bool training;         /* a backward follows */
     bool adding;           /* to the gradients that are there, instead of beginning from zero */
     bool frozen;           /* nobody asks for the gradients of parameters */
+    bool fused;            /* nn_step_fuse has chosen nodes: their weights change in their backwards */
 } step_batch;
 
 /* Checks n and plans for it; any record is gone afterwards. */
@@ -127,6 +146,9 @@ nn_status nn_step_take_target(nn_step *step, const void **target, int64_t *node,
 nn_status nn_step_forward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error);
 /* Does nothing for a node whose backward nobody needs. */
 nn_status nn_step_backward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error);
+/* What remains to be done after the last backward of a training batch. */
+nn_status nn_step_update(nn_step *step, const step_batch *batch, nn_update *const *updates, int64_t count,
+                         nn_error *error);
 /* Zeros in all gradients but those that backward writes rather than adds to. */
 void nn_step_zero(const nn_step *step);
 

@@ -96,6 +96,10 @@ cdef class Step(_Graph):
         finally:
             self.running = False
 
+    def unseen(self, bint unseen):
+        """Say whether nobody else holds the arrays of the gradients: then training need not write zeros to zeros."""
+        nn_step_unseen(self._step, unseen)
+
     # ---- the two halves
 
     @property

@@ -15,6 +15,22 @@ def structure_version():
     return _structure
 
 
+# The same for gradients: who takes the array of one, to look at it or to write to it, takes a number. A step that has
+# seen all numbers knows which gradients are zero, and leaves those alone.
+cdef int64_t _gradients = 0
+
+
+def gradient_taken():
+    """Note that somebody has the array of a gradient, or has written to gradients."""
+    global _gradients
+    _gradients += 1
+
+
+def gradients_version():
+    """The number of the latest taking."""
+    return _gradients
+
+
 cdef class Caller:
     """Base of the Step that `nncore.compile` returns, which holds its model and prepares arrays.
 
@@ -25,6 +41,7 @@ cdef class Caller:
     cdef public object optimizer
     cdef public Step _core
     cdef public int64_t _built_for  # the structure's number
+    cdef public int64_t _gradients_seen  # the gradients'
     cdef public Plan _seen          # of the last training call
     cdef public list _strangers     # parameters that the plan does not hold, known since then
 
@@ -38,8 +55,8 @@ cdef class Caller:
         cdef Plan plan = self._seen
         cdef const void *data
         cdef double loss
-        if (plan is None or core is None or self._built_for != _structure or not core._x_ready(x)
-                or not core._target_ready(y, x) or not plan._stands(self.optimizer)):
+        if (plan is None or core is None or self._built_for != _structure or self._gradients_seen != _gradients
+                or not core._x_ready(x) or not core._target_ready(y, x) or not plan._stands(self.optimizer)):
             return self._train(x, y)
         data = cnp.PyArray_DATA(<ndarray>x)
         loss = core._go(NN_STEP_TRAIN, &data, (<ndarray>x).shape[0], <ndarray>y, plan._pointers, len(plan.updates),

@@ -98,6 +98,7 @@ class Prepared(engine.Caller):
         # Whether targets are labels: a loss may take them and others.
         self._labels: bool = getattr(loss_fn, "reads_labels", False)
         self._losses: NDArray[np.float64] = np.empty(0)
+        self._gradients_seen = -1
         self._strangers_of: Any = None
         self._strangers = []
         self._known: set[Parameter] = set(model.parameters())
@@ -126,6 +127,13 @@ class Prepared(engine.Caller):
                 " optimizer.add_param_group({'params': layer.parameters()})"
             )
         self._known, self._known_at = set(own), version
+
+    def _look_at_gradients(self) -> None:
+        """Tell the engine, before it trains, whether somebody else holds arrays of gradients."""
+        version = structure.gradients_version()
+        if self._core is not None and self._gradients_seen != version:
+            self._gradients_seen = version
+            self._core.unseen(not any(p._seen for n in self._graph.nodes for p in n.parameters))
 
     def _clear_strangers(self) -> None:
         """Clear the gradients of the model's parameters that the optimiser does not hold."""
@@ -273,6 +281,7 @@ class Prepared(engine.Caller):
         )
         self._graph, self._core, self._input_shapes = graph, core, samples
         self._max_batch, self._built_for = capacity, version
+        self._gradients_seen = -1
 
 
 def each(x: Any) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from nncore._core import engine
 from nncore.compiler import table
 from nncore.compiler.prepared import Array, Batches, Inputs, Prepared, canonical, each
+from nncore.nn import structure
 from nncore.nn.module import Module
 from nncore.optim.optimizer import Optimizer
 
@@ -94,12 +95,14 @@ class Step(Prepared):
         """What a call does where something has to be prepared first."""
         updates = self._updates("gradients(x, y)")
         inputs, target = self._prepare(x, y)
+        self._look_at_gradients()
         loss = float(self._core.run(engine.STEP_TRAIN, inputs, target, updates))
         self._clear_strangers()
         return loss
 
     def gradients(self, x: Inputs, y: ArrayLike) -> float:
         """The same without the update: the gradients stay in each `Parameter.grad`."""
+        structure.gradient_taken()
         inputs, target = self._prepare(x, y)
         return float(self._core.run(engine.STEP_GRADIENTS, inputs, target, []))
 
@@ -179,6 +182,7 @@ class Step(Prepared):
             if array.shape != shape:
                 raise ValueError(f"Step.backward: grad has shape {array.shape}, expected {shape}")
             taken.append(canonical(array))
+        structure.gradient_taken()
         return self._core.backward(tuple(taken), bool(input_grad), bool(parameter_grad))
 
     def update(self) -> None:
@@ -287,6 +291,7 @@ class Step(Prepared):
         """All batches; returns whether all losses were finite, where that is looked at."""
         self._read_labels(data.labels)
         self._make_room([rows for rows, _ in data.x], min(data.batch_size, data.samples))
+        self._look_at_gradients()
         core = self._core
 
         def report(done: int) -> None:
@@ -335,4 +340,6 @@ class Step(Prepared):
     def __repr__(self) -> str:
         if self._core is None:
             return f"Step({type(self.model).__name__}, not built: the first batch tells the shapes)"
-        return table.show(self._graph.nodes, self._core)
+        held = self.optimizer
+        needed = held is None or held.max_grad_norm is not None or held.error_if_nonfinite
+        return table.show(self._graph.nodes, self._core, updates=not needed)

@@ -306,7 +306,7 @@ class Optimizer(engine.Planned):
             update = engine.Update(
                 self._kind,
                 [parameter.data for parameter in parameters],
-                [parameter.grad for parameter in parameters],
+                [parameter._grad for parameter in parameters],
                 [self._arrays_of(parameter, needed, group) for parameter in parameters],
                 [name for name, _ in pairs],
             )
