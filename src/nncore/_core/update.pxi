@@ -9,6 +9,11 @@ cdef enum:
     MOST_UPDATES = 64
 
 
+def _place_of(ndarray array not None):
+    """Where an array's memory begins; `__array_interface__` says it too, in ten times the time."""
+    return <Py_ssize_t>cnp.PyArray_DATA(array)
+
+
 cdef class Update:
     """The step of an optimiser (AdamW is "adam" with `decoupled`) over fixed arrays.
 
@@ -30,7 +35,7 @@ cdef class Update:
         if kind not in _update_kinds:
             raise ValueError(f"Update: kind is {kind!r}, expected one of {', '.join(_update_kinds)}")
         params, grads, states = list(params), list(grads), [tuple(arrays) for arrays in states]
-        _update_checks.check_arrays(params, grads, states, *_update_states[kind])
+        _update_checks.check_arrays(_place_of, params, grads, states, *_update_states[kind])
         self._states = len(states[0]) if states else _update_states[kind][1]
         self.names = [f"params[{at}]" for at in range(len(params))] if names is None else list(names)
         self.update.kind = _update_kinds[kind]

@@ -1,6 +1,6 @@
 """What an `engine.Update` asks of its arrays before it keeps pointers to them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,11 +12,17 @@ FLOATING = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def check_arrays(
-    params: Arrays, grads: Arrays, states: Sequence[Arrays], least: int, most: int
+    place_of: Callable[[NDArray[Any]], int],
+    params: Arrays,
+    grads: Arrays,
+    states: Sequence[Arrays],
+    least: int,
+    most: int,
 ) -> None:
     """Of one dtype, plain in memory, of equal sizes, and none over another.
 
-    Each parameter has `least` to `most` arrays of state, as many as the first has.
+    `place_of` says where an array begins. Each parameter has `least` to `most` arrays of state, as
+    many as the first has.
     """
     if not len(params) == len(grads) == len(states):
         raise ValueError(
@@ -32,8 +38,8 @@ def check_arrays(
             )
         for at, array in enumerate((params[i], grads[i], *arrays)):
             _check(array, params[0], params[i], i, at)
-            if array.size:
-                start = array.__array_interface__["data"][0]
+            if array.nbytes:
+                start = place_of(array)
                 spans.append((start, start + array.nbytes, i, at))
     # Two threads may work on any two of them at once.
     spans.sort()
@@ -53,20 +59,19 @@ def _name(i: int, at: int) -> str:
 def _check(array: Any, first: NDArray[Any], param: NDArray[Any], i: int, at: int) -> None:
     if type(array) is not np.ndarray:
         raise TypeError(f"Update: {_name(i, at)} is a {type(array).__name__}, expected an array")
-    if array.dtype not in FLOATING:
+    dtype, flags = array.dtype, array.flags
+    # Most have the first one's dtype object: what is the same is not compared.
+    if (array is first or dtype is not first.dtype) and dtype not in FLOATING:
+        raise TypeError(f"Update: {_name(i, at)} has dtype {dtype}, expected float32 or float64")
+    if dtype is not first.dtype and dtype != first.dtype:
         raise TypeError(
-            f"Update: {_name(i, at)} has dtype {array.dtype}, expected float32 or float64"
-        )
-    if array.dtype != first.dtype:
-        raise TypeError(
-            f"Update: {_name(i, at)} has dtype {array.dtype}, expected {first.dtype} as the first"
-            " has"
+            f"Update: {_name(i, at)} has dtype {dtype}, expected {first.dtype} as the first has"
         )
     if array.size != param.size:
         raise ValueError(
             f"Update: {_name(i, at)} has {array.size} elements, its parameter has {param.size}"
         )
-    if not (array.flags.c_contiguous and array.flags.behaved):
+    if not (flags.c_contiguous and flags.behaved):
         raise ValueError(
             f"Update: {_name(i, at)} must be C-contiguous, aligned, writeable and in native byte"
             " order"
