@@ -3,19 +3,23 @@
     python tools/make_digits.py [FILE]
 
 The same input gives the same bytes with the same zlib: entries in a fixed order with a fixed
-date, and no other metadata. Pixel values go from 0 to 16, one too many for half a byte; deflate
-codes bytes by their frequency anyway, so plain uint8 arrays are both the simplest form and within
-three percent of the order-0 entropy of the pixels (42.8 kB).
+date, and no other metadata. The images lie pixel by pixel (Fortran order): how often a pixel has
+each of its 17 values is a matter of where it is, and deflate codes bytes by their frequency, in
+blocks that `LITERALS` makes about as long as there are digits. Matches are of no use here, so
+only runs are looked for (Z_RLE), which zipfile cannot be told: hence an archive made by hand. It
+comes within a tenth of the pixels' entropy (34.7 kB), where plain order and savez need 44.1 kB.
 """
 
 import io
+import struct
 import sys
-import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+LITERALS = 5  # zlib's memLevel: a block ends after 2 ** (5 + 6) literals
 TARGET = Path(__file__).resolve().parents[1] / "src" / "nncore" / "data" / "digits.npz"
 
 
@@ -34,17 +38,35 @@ def original() -> dict[str, NDArray[np.uint8]]:
     return {"images": images, "labels": labels}
 
 
+def deflated(data: bytes) -> bytes:
+    """Return the shorter of two raw deflate streams: for repeated bytes, for their frequencies."""
+    streams = []
+    for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE):
+        deflate = zlib.compressobj(9, zlib.DEFLATED, -15, LITERALS, strategy)
+        streams.append(deflate.compress(data) + deflate.flush())
+    return min(streams, key=len)
+
+
 def write(path: Path, arrays: dict[str, NDArray[np.uint8]]) -> None:
-    """Write an archive as numpy.savez_compressed does, but at deflate's best level."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, array in arrays.items():
-            # A ZipInfo made by hand has the date 1980-01-01; one made from a name, the present.
-            entry = zipfile.ZipInfo(f"{name}.npy")
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3  # "Unix", wherever this runs
-            data = io.BytesIO()
-            np.lib.format.write_array(data, array, version=(1, 0), allow_pickle=False)
-            archive.writestr(entry, data.getvalue(), compresslevel=9)
+    """Write a zip archive of .npy files, as numpy.savez_compressed does, each in Fortran order."""
+    archive, directory = b"", b""
+    for name, array in arrays.items():
+        entry, file = f"{name}.npy".encode(), io.BytesIO()
+        np.lib.format.write_array(
+            file, np.asfortranarray(array), version=(1, 0), allow_pickle=False
+        )
+        data = file.getvalue()
+        packed = deflated(data)
+        # Version 2.0, deflate, the date 1980-01-01; then checksum, sizes, length of the name.
+        sizes = zlib.crc32(data), len(packed), len(data), len(entry)
+        header = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 0x21, *sizes, 0)
+        unix = struct.pack("<BB", 20, 3)
+        place = struct.pack("<HHHII", 0, 0, 0, 0o600 << 16, len(archive))
+        directory += b"PK\1\2" + unix + header + place + entry
+        archive += b"PK\3\4" + header + entry + packed
+    count = len(arrays)
+    end = struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), len(archive), 0)
+    path.write_bytes(archive + directory + b"PK\5\6" + end)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ typedef struct nn_linear_args {
 } nn_linear_args;
 
 enum {
-    NN_LINEAR_PIECE = 96,        /* columns of y, of dx a piece: a multiple of every tile's width */
+    NN_LINEAR_PIECE = 64,        /* columns of y, of dx a piece: a multiple of every tile's width; layers have powers of two */
     NN_LINEAR_FEW_PIECE = 960,   /* columns of dx a piece where there are one or two samples: weights stream past */
-    NN_LINEAR_WEIGHT_PIECE = 96, /* rows of dweight a piece, at most: 16 tiles */
+    NN_LINEAR_WEIGHT_PIECE = 64, /* rows of dweight a piece, at most */
     NN_LINEAR_PACK_PIECE = 64,   /* rows of x a piece of packing: a multiple of every panel's width */
 };
 

@@ -10,29 +10,41 @@
 #include "template.h"
 
 #include "gemm.h"
-#include "gemm_pack.h"
 #include "linear.h"
+
+/* panel (k, GEMM_COLS) = b (k, cols), rows of b contiguous and `row` elements apart. */
+static void pack_plain(REAL *panel, const REAL *b, int64_t row, int64_t k, int64_t cols) {
+    if (cols == GEMM_COLS) {
+        for (int64_t p = 0; p < k; p++)
+            for (int v = 0; v < GEMM_VECS; v++) vstore(panel + p * GEMM_COLS + v * VL, vload(b + p * row + v * VL));
+        return;
+    }
+    for (int64_t p = 0; p < k; p++)
+        for (int v = 0; v < GEMM_VECS; v++) {
+            const int64_t some = nn_max(0, nn_min(cols - v * VL, VL));
+            vstore(panel + p * GEMM_COLS + v * VL, vload_some(b + p * row + v * VL, some));
+        }
+}
 
 /*
  * Rows of b lie far apart: another page each, few sets of the first-level cache where the distance is a power of two.
  * Where three tiles or more read them, the first leaves a copy that lies close. At the right edge the copy is made
  * beforehand, with zeros beyond the columns.
  */
-static void take_panel(gemm_tile *t, REAL *panel, int64_t m) {
+static void take_panel(gemm_panel *t, REAL *room, int64_t m) {
     if (t->cols < GEMM_COLS) {
-        gemm_pack_plain(panel, t->b, t->ldb, t->k, t->cols);
-        t->b = panel;
+        if (GEMM_MASKED) return;
+        pack_plain(room, t->b, t->ldb, t->k, t->cols);
+        t->b = room;
         t->ldb = GEMM_COLS;
     } else if (m >= 3 * GEMM_ROWS) {
-        t->copy = panel;
+        t->copy = room;
     }
 }
 
-enum { FAR_WEIGHTS = (1 << 20) / sizeof(REAL) };
-
 /* ---- one or two samples ------------------------------------------------------------------------------- */
 
-enum { ABREAST = 8, SMALL_WEIGHTS = 32768 / sizeof(REAL) };
+enum { ABREAST = VEC_BYTES == 64 ? 4 : 8, SMALL_WEIGHTS = 32768 / sizeof(REAL) };
 
 /* dx (width vectors) = dy (out) weight (out, width vectors): so many chains that none waits for another. */
 NN_INLINE void data_abreast(REAL *dx, const REAL *dy, const REAL *weight, int64_t in, int64_t out, int width,
@@ -105,24 +117,23 @@ NN_DEFINE_KERNEL(linear_backward_data) {
         else if (l->n == 2) data_of_few(l, begin, end, 2);
         return;
     }
-    REAL panel[GEMM_DEPTH * GEMM_COLS];
+    REAL panel[GEMM_PANEL];
     int64_t p = 0;
     do { /* once also for out = 0: dx is zero. All panels of a depth, while its part of dy lies in the second level */
         const int64_t k = nn_min(GEMM_DEPTH, l->out - p);
         for (int64_t j = begin; j < end; j += GEMM_COLS) {
-            gemm_tile tile = {.c = (REAL *)l->dx + j, .ldc = l->in, .a = (const REAL *)l->dy + p, .row = l->out,
+            gemm_panel tile = {.c = (REAL *)l->dx + j, .ldc = l->in, .a = (const REAL *)l->dy + p, .row = l->out,
                               .step = 1, .b = weight + p * l->in + j, .ldb = l->in, .k = k,
-                              .cols = nn_min(GEMM_COLS, end - j), .accumulate = p > 0,
-                              .far = l->in * l->out > FAR_WEIGHTS};
+                              .cols = nn_min(GEMM_COLS, end - j), .accumulate = p > 0};
             take_panel(&tile, panel, l->n);
-            gemm_run_panel(tile, l->n);
+            gemm_run_panel(&tile, l->n);
         }
         p += k;
     } while (p < l->out);
 }
 
 enum {
-    WEIGHT_DEPTH = 1024 / sizeof(REAL), /* samples a block: dy^T of a piece takes 96 KB, and is read in order */
+    WEIGHT_DEPTH = 1024 / sizeof(REAL), /* samples a block: dy^T of a piece takes 64 KB, and is read in order */
     WEIGHT_TILES = (NN_LINEAR_WEIGHT_PIECE + GEMM_ROWS - 1) / GEMM_ROWS,
     WEIGHT_LANES = (GEMM_ROWS + VL - 1) / VL * VL, /* stored for GEMM_ROWS: the rest is overwritten by the next */
 };
@@ -135,7 +146,7 @@ static void pack_gradient(REAL *block, const REAL *dy, int64_t out, int64_t dept
                           bool from_zero) {
     int64_t some;
     for (int64_t i = 0; i < rows; i += some, block += depth * GEMM_ROWS) {
-        some = gemm_next_rows(rows - i);
+        some = gemm_next_rows(rows - i, GEMM_ROWS);
         vec sum[WEIGHT_LANES / VL];
         for (int v = 0; v * VL < WEIGHT_LANES; v++) {
             const int64_t lanes = nn_max(0, nn_min(some - v * VL, VL));
@@ -154,45 +165,69 @@ static void pack_gradient(REAL *block, const REAL *dy, int64_t out, int64_t dept
     }
 }
 
+/* dbias (rows) = its value, or zero, + the sums of columns of dy, four vectors of them at a time. */
+static void sum_gradient(const REAL *dy, int64_t out, int64_t depth, int64_t rows, REAL *dbias, bool from_zero) {
+    enum { WIDE = 4 };
+    for (int64_t i = 0; i < rows; i += WIDE * VL) {
+        int64_t some[WIDE];
+        vec sum[WIDE];
+        NN_UNROLL(4) for (int v = 0; v < WIDE; v++) {
+            some[v] = nn_max(0, nn_min(rows - i - v * VL, VL));
+            sum[v] = from_zero ? vset(0) : vload_some(dbias + i + v * VL, some[v]);
+        }
+        for (int64_t p = 0; p < depth; p++)
+            NN_UNROLL(4) for (int v = 0; v < WIDE; v++) sum[v] += vload_some(dy + p * out + i + v * VL, some[v]);
+        NN_UNROLL(4) for (int v = 0; v < WIDE; v++) vstore_some(dbias + i + v * VL, sum[v], some[v]);
+    }
+}
+
+enum { NEAR_GRADIENT = 16384 / sizeof(REAL) }; /* dy of half the first-level cache is read where it lies */
+
 NN_DEFINE_KERNEL(linear_backward_weight) {
     const nn_linear_args *l = args;
-    const REAL *dy = l->dy, *x = l->x;
-    REAL *dbias = l->dbias;
+    const REAL *x = l->x;
     REAL block[WEIGHT_DEPTH * WEIGHT_TILES * GEMM_ROWS + WEIGHT_LANES];
-    REAL panel[WEIGHT_DEPTH * GEMM_COLS];
+    REAL room[WEIGHT_DEPTH * GEMM_COLS];
     const int64_t rows = end - begin;
     for (int64_t p = 0; p < l->n; p += WEIGHT_DEPTH) {
         const int64_t depth = nn_min(WEIGHT_DEPTH, l->n - p);
-        const bool from_zero = l->overwrite && p == 0;
-        pack_gradient(block, dy + p * l->out + begin, l->out, depth, rows, dbias ? dbias + begin : NULL,
-                      from_zero);
+        const bool from_zero = l->overwrite && p == 0, near = l->n * l->out <= NEAR_GRADIENT;
+        const REAL *dy = (const REAL *)l->dy + p * l->out + begin;
+        REAL *dbias = l->dbias ? (REAL *)l->dbias + begin : NULL;
+        if (!near) pack_gradient(block, dy, l->out, depth, rows, dbias, from_zero);
+        else if (dbias) sum_gradient(dy, l->out, depth, rows, dbias, from_zero);
         if (!l->dweight) continue;
         for (int64_t j = 0; j < l->in; j += GEMM_COLS) {
-            gemm_tile tile = {.c = (REAL *)l->dweight + begin * l->in + j, .ldc = l->in, .a = block, .row = 1,
-                              .step = GEMM_ROWS, .next = depth * GEMM_ROWS, .b = x + p * l->in + j, .ldb = l->in, .k = depth,
-                              .cols = nn_min(GEMM_COLS, l->in - j), .accumulate = !from_zero};
-            take_panel(&tile, panel, rows);
-            gemm_run_panel(tile, rows);
+            gemm_panel tile = {.c = (REAL *)l->dweight + begin * l->in + j, .ldc = l->in,
+                               .a = near ? dy : block, .row = 1, .step = near ? l->out : GEMM_ROWS,
+                               .next = near ? 0 : depth * GEMM_ROWS, .b = x + p * l->in + j, .ldb = l->in, .k = depth,
+                               .cols = nn_min(GEMM_COLS, l->in - j), .accumulate = !from_zero};
+            take_panel(&tile, room, rows);
+            gemm_run_panel(&tile, rows);
         }
     }
 }
 
-/* dweight = dy^T x of one sample, written: x stays in registers, `width` vectors of it. */
+/* dweight = dy^T x of one sample, or += that: x stays in registers, `width` vectors of it. */
 NN_INLINE void outer_product(const nn_linear_args *l, int64_t begin, int64_t end, int64_t j, int width, int64_t some) {
+    const bool overwrite = l->overwrite;
     const REAL *dy = l->dy;
     vec part[ABREAST];
     NN_UNROLL(8) for (int v = 0; v < width; v++) part[v] = load_lanes((const REAL *)l->x + j + v * VL, some);
     for (int64_t i = begin; i < end; i++) {
         REAL *row = (REAL *)l->dweight + i * l->in + j;
         const vec d = vset(dy[i]);
-        NN_UNROLL(8) for (int v = 0; v < width; v++) store_lanes(row + v * VL, vfma(d, part[v], vset(0)), some);
+        NN_UNROLL(8) for (int v = 0; v < width; v++) {
+            const vec start = overwrite ? vset(0) : load_lanes(row + v * VL, some);
+            store_lanes(row + v * VL, vfma(d, part[v], start), some);
+        }
     }
 }
 
 static void weight_of_one(const nn_linear_args *l, int64_t begin, int64_t end) {
     const REAL *dy = l->dy;
     if (l->dbias)
-        for (int64_t i = begin; i < end; i++) ((REAL *)l->dbias)[i] = 0 + dy[i];
+        for (int64_t i = begin; i < end; i++) ((REAL *)l->dbias)[i] = (l->overwrite ? 0 : ((REAL *)l->dbias)[i]) + dy[i];
     if (!l->dweight) return;
     int64_t j = 0;
     for (; j + ABREAST * VL <= l->in; j += ABREAST * VL) outer_product(l, begin, end, j, ABREAST, VL);
@@ -203,7 +238,7 @@ static void weight_of_one(const nn_linear_args *l, int64_t begin, int64_t end) {
 /* One row of dweight passes through registers once, whatever the batch. */
 NN_DEFINE_KERNEL(linear_backward_weight_rows) {
     const nn_linear_args *l = args;
-    if (l->n == 1 && l->overwrite) {
+    if (l->n == 1 && (l->overwrite || l->in * l->out <= SMALL_WEIGHTS)) {
         weight_of_one(l, begin, end);
         return;
     }

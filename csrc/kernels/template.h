@@ -32,8 +32,8 @@
 #define NN_PASTE_(a, b, c) nn_##a##_##b##_##c
 #define NN_PASTE(a, b, c) NN_PASTE_(a, b, c)
 
-/* The symbol of a kernel in this unit, for example nn_avx2_f32_relu_forward. */
-#define NN_SYMBOL(name) NN_PASTE(NN_ISA, NN_DTYPE_NAME, name)
+/* The symbol of a kernel in this unit, for example nn_relu_forward_avx2_f32. */
+#define NN_SYMBOL(name) NN_PASTE(name, NN_ISA, NN_DTYPE_NAME)
 
 /* NN_DEFINE_KERNEL(relu_forward) { ... } sees args (const void *), begin, end. */
 #define NN_DEFINE_KERNEL(name)                                                  \

@@ -1,7 +1,7 @@
 /*
  * vmath_smooth.h: x sigmoid(x), x tanh(log(1 + exp(x))), their derivatives, and log(1 + exp(x)).
  *
- * Bounds in units in the last place: vsilu 3.5, vmish 4.5, vsoftplus 4, over all numbers, small results included.
+ * Bounds in units in the last place: vsilu 3.5, vmish 5, vsoftplus 4, over all numbers, small results included.
  */
 #ifndef NN_KERNELS_VMATH_SMOOTH_H
 #define NN_KERNELS_VMATH_SMOOTH_H

@@ -1,5 +1,6 @@
 /*
- * vtranspose.h: vectors that take lanes of two others; the transpose of a square of VL x VL elements in registers.
+ * vtranspose.h: vectors that take lanes of two others; the transpose of a square of VL x VL elements in
+ * registers, and the sums of its rows.
  *
  * Stage d swaps the off-diagonal d x d squares of every 2d x 2d square; the stages 1, 2, 4, ... up to VL / 2
  * together transpose.
@@ -50,6 +51,27 @@ NN_INLINE void vtranspose(vec t[VL]) {
 #if NN_LANES > 8
     NN_TRANSPOSE_STAGE(t, 8)
 #endif
+}
+
+/* Of a pair d apart: lane k of the sum holds parts of the one or, where k has the bit d, of the other. */
+#define NN_FOLD_STAGE(t, d)                                                          \
+    NN_UNROLL(16) for (int i = 0; i < VL; i += 2 * (d))                              \
+        t[i] = __builtin_shufflevector(t[i], t[i + (d)], NN_EACH(NN_UPPER, d)) +     \
+               __builtin_shufflevector(t[i], t[i + (d)], NN_EACH(NN_LOWER, d));
+
+/* Lane k of the result: the sum of the lanes of vector k. */
+NN_INLINE vec vfold(vec t[VL]) {
+    NN_FOLD_STAGE(t, 1)
+#if NN_LANES > 2
+    NN_FOLD_STAGE(t, 2)
+#endif
+#if NN_LANES > 4
+    NN_FOLD_STAGE(t, 4)
+#endif
+#if NN_LANES > 8
+    NN_FOLD_STAGE(t, 8)
+#endif
+    return t[0];
 }
 
 #endif

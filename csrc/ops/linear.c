@@ -15,22 +15,23 @@
 /*
  * By shape alone, so that bits depend on nothing else.
  *
- * - Few samples or few features: a tile of 6 x 16 outputs would be mostly empty, so vectors run along `in`.
+ * - Few samples or few features: a tile of 16 features would be mostly empty, so vectors run along `in`; up to 12
+ *   features where rows are so long that adding up the lanes of a vector costs little beside them.
  * - Long rows and a batch that fills tiles: packing weight^T (out x in) would cost a fifth of the work, so the
  *   roles are swapped and the smaller x^T is packed, once. Short rows do not pay for the transposed store.
  * - Else panels of weight^T are packed as they come.
  */
-enum { SWAP_FEATURES = 128, SWAP_SAMPLES = 16 };
+enum { LONG_ROWS = 128, SWAP_SAMPLES = 16 };
 
 static nn_kernel_id forward_kernel(int64_t n, int64_t in, int64_t out) {
-    if (n <= 4 || out <= 4) return NN_KERNEL_linear_forward_dot;
-    if (in >= SWAP_FEATURES && n >= SWAP_SAMPLES && out >= n / 2) return NN_KERNEL_linear_forward_swapped;
+    if (n <= 4 || out <= 4 || (out <= 12 && in >= LONG_ROWS)) return NN_KERNEL_linear_forward_dot;
+    if (in >= LONG_ROWS && n >= SWAP_SAMPLES && out >= n / 2) return NN_KERNEL_linear_forward_swapped;
     return NN_KERNEL_linear_forward;
 }
 
 /* Small batches do so little per element of dweight that it must pass through registers just once, in order. */
 static nn_kernel_id weight_kernel(int64_t n) {
-    return n <= 8 ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
+    return n <= 2 ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
 }
 
 /* ---- the operation ----------------------------------------------------------------------------------- */
@@ -45,7 +46,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     const int64_t weight_bytes = nn_size_mul(nn_size_mul(in, out), 8);
     const int64_t flops = nn_size_mul(nn_size_mul(op->x_count, out), 2);
     /* Room for x^T in whole panels, for the largest batch up to n that swaps roles. */
-    const int64_t batch = in >= SWAP_FEATURES && n >= SWAP_SAMPLES ? (n / 2 > out ? 2 * out + 1 : n) : 0;
+    const int64_t batch = in >= LONG_ROWS && n >= SWAP_SAMPLES ? (n / 2 > out ? 2 * out + 1 : n) : 0;
     const int64_t panels = (batch + NN_LINEAR_PACK_PIECE - 1) / NN_LINEAR_PACK_PIECE * NN_LINEAR_PACK_PIECE;
     const int64_t packed = nn_size_mul(nn_size_mul(panels, in), nn_dtype_bytes(op->dtype));
     if (op->x_count < 0 || op->y_count < 0 || weight_bytes < 0 || flops < 0 || packed < 0)

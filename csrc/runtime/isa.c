@@ -9,17 +9,17 @@
 #include "../ops/op.h"
 #include "runtime.h"
 
-#define NN_KERNEL(name) nn_kernel_fn nn_baseline_f32_##name, nn_baseline_f64_##name;
+#define NN_KERNEL(name) nn_kernel_fn nn_##name##_baseline_f32, nn_##name##_baseline_f64;
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
 #ifdef NN_BUILD_AVX2
-#define NN_KERNEL(name) nn_kernel_fn nn_avx2_f32_##name, nn_avx2_f64_##name;
+#define NN_KERNEL(name) nn_kernel_fn nn_##name##_avx2_f32, nn_##name##_avx2_f64;
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
 #endif
 #ifdef NN_BUILD_AVX512
 #define NN_KERNEL(name)
-#define NN_WIDE_KERNEL(name) nn_kernel_fn nn_avx512_f32_##name;
+#define NN_WIDE_KERNEL(name) nn_kernel_fn nn_##name##_avx512_f32;
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
 #endif
@@ -29,28 +29,28 @@
  * are as fast in AVX2 on the processors measured. What has none runs AVX2's.
  */
 #ifdef NN_BUILD_AVX2
-#define NN_NARROWER(dtype, name) nn_avx2_##dtype##_##name
+#define NN_NARROWER(dtype, name) nn_##name##_avx2_##dtype
 #else
-#define NN_NARROWER(dtype, name) nn_baseline_##dtype##_##name
+#define NN_NARROWER(dtype, name) nn_##name##_baseline_##dtype
 #endif
 
 static nn_kernel_fn *const table[NN_ISAS][NN_DTYPES][NN_KERNELS] = {
     [NN_ISA_BASELINE] = {{
-#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_baseline_f32_##name,
+#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_##name##_baseline_f32,
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
     }, {
-#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_baseline_f64_##name,
+#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_##name##_baseline_f64,
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
     }},
 #ifdef NN_BUILD_AVX2
     [NN_ISA_AVX2] = {{
-#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_avx2_f32_##name,
+#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_##name##_avx2_f32,
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
     }, {
-#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_avx2_f64_##name,
+#define NN_KERNEL(name) [NN_KERNEL_##name] = nn_##name##_avx2_f64,
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
     }},
@@ -58,7 +58,7 @@ static nn_kernel_fn *const table[NN_ISAS][NN_DTYPES][NN_KERNELS] = {
 #ifdef NN_BUILD_AVX512
     [NN_ISA_AVX512] = {{
 #define NN_KERNEL(name) [NN_KERNEL_##name] = NN_NARROWER(f32, name),
-#define NN_WIDE_KERNEL(name) [NN_KERNEL_##name] = nn_avx512_f32_##name,
+#define NN_WIDE_KERNEL(name) [NN_KERNEL_##name] = nn_##name##_avx512_f32,
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
     }, {
@@ -78,10 +78,14 @@ static const char *const kernel_names[NN_KERNELS] = {
 };
 
 /*
- * Long polynomials and quotients of one element at a time: vectors of 512 bits take up to half the time of two of 256
- * (Zen 4), and give the same bits. So float32 has them by default where the CPU has them, though AVX2 does the rest.
+ * Long polynomials and quotients of one element at a time, and products whose every element is one chain of sums:
+ * vectors of 512 bits take up to half the time of two of 256 (Zen 4), and give the same bits. So float32 has them by
+ * default where the CPU has them, though AVX2 does the rest.
  */
 static const bool lanewise[NN_KERNELS] = {
+    [NN_KERNEL_linear_forward] = true,         [NN_KERNEL_linear_pack_input] = true,
+    [NN_KERNEL_linear_forward_swapped] = true, [NN_KERNEL_linear_backward_data] = true,
+    [NN_KERNEL_linear_backward_weight] = true, [NN_KERNEL_linear_backward_weight_rows] = true,
     [NN_KERNEL_sigmoid_forward] = true, [NN_KERNEL_tanh_forward] = true,       [NN_KERNEL_elu_forward] = true,
     [NN_KERNEL_gelu_forward] = true,    [NN_KERNEL_gelu_tanh_forward] = true,  [NN_KERNEL_elu_backward_input] = true,
     [NN_KERNEL_gelu_backward] = true,   [NN_KERNEL_gelu_tanh_backward] = true, [NN_KERNEL_softplus_forward] = true,

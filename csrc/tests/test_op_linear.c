@@ -35,7 +35,7 @@ static void check_shape(int64_t n, int64_t in, int64_t out) {
 }
 
 static void check_shapes(void) {
-    /* Up to 4 samples: dot products; up to 8: gradients row by row; from 16 on (with 128 inputs) swapped roles. */
+    /* Up to 4 samples: dot products; up to 2: gradients row by row; from 16 on (with 128 inputs) swapped roles. */
     static const int64_t n[] = {0, 1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 33, 64, 67};
     static const int64_t in[] = {0, 1, 2, 7, 8, 9, 16, 31, 33, 64, 127, 128, 131};
     static const int64_t out[] = {1, 0, 3, 4, 5, 6, 7, 13, 16, 17, 33, 50, 97};
@@ -50,9 +50,12 @@ static void check_shapes(void) {
     check_shape(6, 523, 6);
     check_shape(7, 300, 197);
     for (int64_t few = 0; few < 3; few++) check_shape(few, 300, 197); /* weights beyond the first-level cache */
-    check_shape(16, 300, 8);  /* swapped at its smallest, */
-    check_shape(17, 300, 8);
-    check_shape(18, 300, 8);  /* and just not */
+    check_shape(16, 300, 13); /* swapped at its smallest, */
+    check_shape(27, 300, 13);
+    check_shape(28, 300, 13); /* and just not; */
+    check_shape(28, 300, 12); /* dot products of long rows */
+    check_shape(9, 1024, 17); /* rows of x, of dy a page apart */
+    check_shape(41, 40, 1024);
     check_shape(20, 261, 113);
     check_shape(5, 97, 301);
     check_shape(261, 19, 7);

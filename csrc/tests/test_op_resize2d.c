@@ -67,10 +67,10 @@ static void check_dtype(nn_dtype dtype, void *context) {
         free(work);
     }
     const double terms = 4 * (double)(op.y[2] / op.x[2] + 2) * (double)(op.y[3] / op.x[3] + 2);
-    const bool right = CHECK(near(y[0], dtype, op.y_count, y_right, 4)) &
-                       CHECK(near(dx[0], dtype, op.x_count, dx_right, terms)) &
-                       CHECK(same_bytes(y[0], y[1], op.y_count * nn_dtype_bytes(dtype))) &
-                       CHECK(same_bytes(dx[0], dx[1], op.x_count * nn_dtype_bytes(dtype)));
+    bool right = CHECK(near(y[0], dtype, op.y_count, y_right, 4));
+    right &= CHECK(near(dx[0], dtype, op.x_count, dx_right, terms));
+    right &= CHECK(same_bytes(y[0], y[1], op.y_count * nn_dtype_bytes(dtype)));
+    right &= CHECK(same_bytes(dx[0], dx[1], op.x_count * nn_dtype_bytes(dtype)));
     if (!right)
         fprintf(stderr, "    %s, dtype %d, mode %d, x (%d, %d, %d, %d), y %d x %d\n", nn_isa_name(nn_isa_active()), dtype,
                 op.mode, (int)op.x[0], (int)op.x[1], (int)op.x[2], (int)op.x[3], (int)op.y[2], (int)op.y[3]);

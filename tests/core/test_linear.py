@@ -12,10 +12,10 @@ from nncore._core import engine
 
 # (batch, in, out): one line a form, its edges beside it.
 SHAPES = [
-    (1, 64, 64), (2, 5, 3), (4, 33, 19), (3, 17, 70), (50, 40, 2), (50, 129, 4),  # dot products
+    (1, 64, 64), (2, 5, 3), (4, 33, 19), (3, 17, 70), (50, 40, 2), (50, 129, 4), (33, 130, 12),  # dot products
     (7, 33, 19), (32, 64, 64), (5, 7, 5), (6, 16, 16), (13, 300, 33), (40, 8, 6),  # packed panels
-    (16, 128, 8), (64, 256, 10), (70, 129, 50), (33, 130, 20), (64, 784, 100),  # roles swapped
-    (9, 48, 97), (130, 20, 49), (200, 30, 60),  # several blocks of the batch, several pieces
+    (16, 128, 13), (64, 256, 40), (70, 129, 50), (33, 130, 20), (64, 784, 100),  # roles swapped
+    (64, 256, 10), (9, 48, 97), (130, 20, 49), (200, 30, 60),  # several blocks of the batch, several pieces
     (0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0), (1, 1, 1),
 ]  # fmt: skip
 

@@ -42,7 +42,7 @@ def make_digits():
 
 
 def test_package_file_is_small_and_has_its_attribution():
-    assert len(PACKAGE_FILE.read_bytes()) < 46_000
+    assert len(PACKAGE_FILE.read_bytes()) < 39_000
     text = files("nncore.data").joinpath("ATTRIBUTION.md").read_text(encoding="utf-8")
     for needed in ("Alpaydin", "Kaynak", "UCI", "CC BY 4.0", "licenses/by/4.0", "changed"):
         assert needed in text

@@ -25,14 +25,14 @@ def floating(x, dtype, layer, arg="x"):
     return _conversion.converted(x, _float32 if type_number == cnp.NPY_FLOAT else _float64, layer, arg)
 
 
-def row_major(ndarray x not None):
+cpdef ndarray row_major(ndarray x):
     """`x` in C order and aligned, itself where it is."""
     if cnp.PyArray_IS_C_CONTIGUOUS(x) and cnp.PyArray_ISALIGNED(x):
         return x
     return np.array(x, order="C")
 
 
-def dense(ndarray x not None):
+cpdef object dense(ndarray x):
     """`x` without gaps in memory, in any order of axes: itself where it is so, else a C-ordered copy."""
     if (cnp.PyArray_IS_C_CONTIGUOUS(x) and cnp.PyArray_ISALIGNED(x)) or _is_channels_last(x):
         return x
@@ -140,7 +140,7 @@ cdef ndarray workspace(int64_t bytes):
     return _no_workspace if bytes == 0 else empty_array(1, &count, cnp.NPY_UINT8)
 
 
-def as_channels_last(ndarray x not None):
+cpdef object as_channels_last(ndarray x):
     """The floating (N, C, H, W) array `x` in channels-last memory: itself where it is so, else a copy."""
     if _is_channels_last(x):
         return x
@@ -155,7 +155,7 @@ def as_channels_last(ndarray x not None):
     return last
 
 
-def as_channels_first(ndarray x not None):
+cpdef object as_channels_first(ndarray x):
     """The floating (N, C, H, W) array `x` in C order: itself where it is so, else a copy."""
     if cnp.PyArray_IS_C_CONTIGUOUS(x) or not _is_channels_last(x):
         return row_major(x)
@@ -178,16 +178,3 @@ def sample_rows(ndarray x not None):
     if _is_channels_last(x):
         return x, False
     return row_major(x), cnp.PyArray_NDIM(x) == 4
-
-
-def row_order(order, int64_t count, str layer):
-    """`order` as an int64 array of its own, each number at least 0 and below count."""
-    array = np.asarray(order)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise TypeError(f"{layer}: order has dtype {array.dtype} and shape {array.shape}, "
-                        "expected one row number a sample, integers (N,)")
-    wrong = np.flatnonzero((array < 0) | (array >= count))
-    if wrong.size:
-        raise IndexError(f"{layer}: order[{wrong[0]}] is {array[wrong[0]]}, expected 0 to {count - 1}, "
-                         f"as x has {count} rows")
-    return np.array(array, np.int64, order="C")

@@ -74,6 +74,23 @@ def labels(x: Any, layer: str, arg: str, axes: int) -> NDArray[np.int64]:
     return np.require(array, dtype=np.int64, requirements=["C", "A", "E"])
 
 
+def row_order(order: Any, count: int, layer: str) -> NDArray[np.int64]:
+    """`order` as an int64 array of its own, each number at least 0 and below `count`."""
+    array = np.asarray(order)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise TypeError(
+            f"{layer}: order has dtype {array.dtype} and shape {array.shape}, expected one row"
+            " number a sample, integers (N,)"
+        )
+    wrong = np.flatnonzero((array < 0) | (array >= count))
+    if wrong.size:
+        raise IndexError(
+            f"{layer}: order[{wrong[0]}] is {array[wrong[0]]}, expected 0 to {count - 1}, as x has"
+            f" {count} rows"
+        )
+    return np.array(array, np.int64, order="C")
+
+
 def _labels_hint(array: NDArray[Any], arg: str) -> str:
     if array.ndim == 2 and array.shape[1] == 1:
         return f": write {arg}[:, 0]"

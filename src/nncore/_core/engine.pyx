@@ -20,6 +20,7 @@ import os
 import numpy as np
 
 from nncore._core import conversion as _conversion
+from nncore._core import update_checks as _update_checks
 
 cnp.import_array()
 

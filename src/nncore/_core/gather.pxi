@@ -19,7 +19,7 @@ def gather_rows(ndarray source not None, ndarray order not None, dtype, ndarray 
     cdef bint last = _is_channels_last(source)
     if not last and not cnp.PyArray_IS_C_CONTIGUOUS(source):
         raise ValueError(f"{layer}: source has gaps in memory")
-    order = row_order(order, source.shape[0], layer)
+    order = _conversion.row_order(order, source.shape[0], layer)
     shape = (n,) + (<object>source).shape[1:]
     cdef ndarray out = _empty_value(shape, type_number)
     count = math.prod(shape[1:])

@@ -103,9 +103,11 @@ cdef void *_held(object array, int64_t count, int type_number, str label, str ar
     """The address of a weight or its gradient, which are C-ordered and of `count` elements; NULL for None."""
     if array is None:
         return NULL
-    if not _ready(<ndarray?>array, type_number) or not cnp.PyArray_IS_C_CONTIGUOUS(<ndarray>array):
+    if not _ready(<ndarray?>array, type_number):
         raise TypeError(f"{label}: {arg} has dtype {array.dtype}, x has"
                         f" {'float32' if type_number == cnp.NPY_FLOAT else 'float64'}")
+    if not cnp.PyArray_IS_C_CONTIGUOUS(<ndarray>array):
+        raise ValueError(f"{label}: {arg} is not in C order")
     if cnp.PyArray_SIZE(<ndarray>array) != count:
         raise ValueError(f"{label}: {arg} has {array.size} elements, expected {count}")
     return cnp.PyArray_DATA(<ndarray>array)

@@ -13,14 +13,11 @@ def isa_select(name=None):
 
 
 def isa_names():
-    return tuple((<bytes>nn_isa_name(<nn_isa>isa)).decode() for isa in range(NN_ISAS))
+    return tuple([(<bytes>nn_isa_name(<nn_isa>isa)).decode() for isa in range(NN_ISAS)])
 
 
 def isa_available():
-    return tuple(
-        (<bytes>nn_isa_name(<nn_isa>isa)).decode()
-        for isa in range(NN_ISAS) if nn_isa_available(<nn_isa>isa)
-    )
+    return tuple([name for isa, name in enumerate(isa_names()) if nn_isa_available(<nn_isa><int>isa)])
 
 
 def isa_active():
@@ -28,7 +25,7 @@ def isa_active():
 
 
 def kernel_names():
-    return tuple((<bytes>nn_kernel_name(kernel)).decode() for kernel in range(nn_kernel_count()))
+    return tuple([(<bytes>nn_kernel_name(kernel)).decode() for kernel in range(nn_kernel_count())])
 
 
 def compiler():

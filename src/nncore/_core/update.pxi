@@ -30,11 +30,8 @@ cdef class Update:
         if kind not in _update_kinds:
             raise ValueError(f"Update: kind is {kind!r}, expected one of {', '.join(_update_kinds)}")
         params, grads, states = list(params), list(grads), [tuple(arrays) for arrays in states]
-        if not len(params) == len(grads) == len(states):
-            raise ValueError(f"Update: {len(params)} params, {len(grads)} grads and {len(states)} states, "
-                             "expected as many of each")
+        _update_checks.check_arrays(params, grads, states, *_update_states[kind])
         self._states = len(states[0]) if states else _update_states[kind][1]
-        self._check_arrays(kind, params, grads, states)
         self.names = [f"params[{at}]" for at in range(len(params))] if names is None else list(names)
         self.update.kind = _update_kinds[kind]
         self.update.dtype = dtype_of(params[0]) if params else NN_FLOAT32
@@ -60,40 +57,6 @@ cdef class Update:
     def __dealloc__(self):
         PyMem_Free(self.update.tensors)
         PyMem_Free(self.update.sums)
-
-    cdef int _check_arrays(self, str kind, list params, list grads, list states) except -1:
-        spans = []
-        least, most = _update_states[kind]
-        for i, (param, grad, arrays) in enumerate(zip(params, grads, states)):
-            if len(arrays) != self._states or not least <= len(arrays) <= most:
-                raise ValueError(f"Update: states[{i}] has {len(arrays)} arrays, expected {least} to {most},"
-                                 " as many as the first has")
-            named = [(f"params[{i}]", param), (f"grads[{i}]", grad)]
-            named += [(f"states[{i}][{at}]", array) for at, array in enumerate(arrays)]
-            for name, array in named:
-                self._check_array(name, array, params[0], param)
-                if array.nbytes:
-                    start = array.__array_interface__["data"][0]
-                    spans.append((start, start + array.nbytes, name))
-        # Two threads may work on any two of them at once.
-        spans.sort()
-        for (_, stop, name), (start, _, other) in zip(spans, spans[1:]):
-            if start < stop:
-                raise ValueError(f"Update: {name} and {other} share memory, expected arrays of their own")
-        return 0
-
-    cdef int _check_array(self, str name, object array, object first, object param) except -1:
-        if type(array) is not ndarray:
-            raise TypeError(f"Update: {name} is a {type(array).__name__}, expected an array")
-        if array.dtype != _float32 and array.dtype != _float64:
-            raise TypeError(f"Update: {name} has dtype {array.dtype}, expected float32 or float64")
-        if array.dtype != first.dtype:
-            raise TypeError(f"Update: {name} has dtype {array.dtype}, expected {first.dtype} as the first has")
-        if array.size != param.size:
-            raise ValueError(f"Update: {name} has {array.size} elements, its parameter has {param.size}")
-        if not cnp.PyArray_IS_C_CONTIGUOUS(array) or not cnp.PyArray_ISBEHAVED(array):
-            raise ValueError(f"Update: {name} must be C-contiguous, aligned, writeable and in native byte order")
-        return 0
 
     @property
     def steps(self):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nncore._core import engine
+from nncore._core import conversion, engine
 from nncore.compiler.builder import Graph, lower
 from nncore.nn import structure
 from nncore.nn.arguments import integer
@@ -175,7 +175,7 @@ class Prepared:
             for array in each(x)
         ]
         rows = len(arrays[0]) if arrays[0].ndim else 0
-        taken = None if order is None else engine.row_order(order, rows, here)
+        taken = None if order is None else conversion.row_order(order, rows, here)
         samples = rows if taken is None else len(taken)
         self._make_room(arrays, min(batch_size, samples))
         target = engine.sample_rows(self._prepare_target(y, rows)) if targets else None

@@ -70,7 +70,7 @@ def load_digits(*, dtype: DTypeLike = np.float32) -> Split:
 def _read_package_file() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return images (1797, 8, 8), 0..16, and labels (1797,), both uint8, in the original order."""
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
-        return file["images"], file["labels"]
+        return np.ascontiguousarray(file["images"]), file["labels"]  # stored pixel by pixel
 
 
 def _test_rows(labels: NDArray[Any]) -> NDArray[np.bool_]:

@@ -65,7 +65,7 @@ class Mish(Layer):
 
     Notes
     -----
-    Within 4.5 ULP. y(-inf) = -0, the limit (PyTorch: NaN). Source: Misra, "Mish: a self regularized
+    Within 5 ULP. y(-inf) = -0, the limit (PyTorch: NaN). Source: Misra, "Mish: a self regularized
     non-monotonic activation function" (2020).
     """
 
