@@ -46,11 +46,22 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Must:
+    """What a case has to reach; the report says whether it did."""
+
+    roof_share: float | None = None
+    ratio: float = 1.0
+    """To the best peer."""
+
+
+@dataclass(frozen=True)
 class Case:
     """One row of a table.
 
-    ``flops`` counts a multiply-add as two; ``bytes`` is the traffic that nobody can
-    avoid (each input read once, each output written once). ``bound`` names what limits the case.
+    ``flops`` counts a multiply-add as two, 0 where there is none; ``bytes`` is the traffic that
+    nobody can avoid (each input read once, each output written once; ``passes`` names them where
+    that is not plain). ``bound`` names what limits the case: arithmetic, memory, or the engine's own
+    kernel, where a row is a layer and shows what is spent around it.
     """
 
     family: str
@@ -61,11 +72,16 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     flops: float = 0.0
     bytes: float = 0.0
-    bound: Literal["flops", "bytes"] = "flops"
+    bound: Literal["flops", "bytes", "kernel"] = "flops"
+    passes: str = ""
     tolerance: float = 1e-5
     """Largest accepted difference of two results, relative to an array's largest magnitude."""
     cold: bool = False
     """Repetitions rotate over copies that together exceed the last-level cache."""
+    runs_on: int = 0
+    """A run from beginning to end, in so many parts: each round is the next part, none is repeated,
+    rehearsed or put back, and results are compared at the end."""
+    must: Must | None = None
 
     def arrays(self) -> Arrays:
         """The inputs, the same in every process and every run."""

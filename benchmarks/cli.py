@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks import compare, machine, report
 from benchmarks.case import Case
-from benchmarks.cases import FAMILIES
-from benchmarks.contestants import DEFAULT_PEERS, OURS, PEERS, chosen, distributions
+from benchmarks.cases import FAMILIES, ON_REQUEST
+from benchmarks.contestants import DEFAULT_PEERS, OURS, PEERS, chosen, distributions, scaling
 from benchmarks.contestants.contestant import Contestant
 from benchmarks.measure import QUICK, THOROUGH, Team, measure
 from benchmarks.results import CaseResult, Measurement
@@ -23,8 +23,16 @@ from benchmarks.roofline import ROOF
 SCHEMA = 1  # of the JSON file
 INTERRUPTED = 130  # a shell's status for a command ended by Ctrl-C
 PEERS_HELP = f"comma-separated, of {', '.join(PEERS)} (default: {','.join(DEFAULT_PEERS)})"
+FAMILIES_HELP = f"{', '.join(FAMILIES)} (default: all but {' and '.join(ON_REQUEST)})"
 
 EPILOG = """\
+Families: each kind of layer by itself, optim (the update alone), step (whole training steps,
+epochs, predictions), build (compiling a step, before its first call, beside JAX's), overhead
+(the training loop, an idle callback and the imported inspection against the same work without:
+0.87 is 15 % more time), parallel (several Steps in as many Python threads; with --scaling), mnist
+(three epochs, and the README's recipe of six, beside PyTorch's plain loops: whole time and
+accuracy; needs NNCORE_DATA).
+
 Times are medians over rounds in which the contestants take turns, each in a process of its own on
 the same cores. The ratio compares our fastest contestant with the fastest of all peers' settings,
 within each round; it is refused where results differ by more than the case's bound.
@@ -50,7 +58,8 @@ def _run(options: argparse.Namespace) -> int:
     cases = _cases(options)
     families = {case.family for case in cases}
     cores = machine.available_cores()[-options.threads :]
-    contestants = (*(c for c in chosen(options.peers) if c.takes_part(families)), ROOF)
+    everybody = scaling(options.threads) if options.scaling else chosen(options.peers)
+    contestants = (*(c for c in everybody if c.takes_part(families)), ROOF)
     started = time.monotonic()
     with Team(contestants, cores) as team:
         for line in _missing_lines(contestants, team.missing):
@@ -82,8 +91,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("families", nargs="*", metavar="family", help=f"{', '.join(FAMILIES)} (default: all)")
+    add("families", nargs="*", metavar="family", help=FAMILIES_HELP)
     add("--threads", type=int, default=1, metavar="N", help="cores and threads for everybody")
+    add(
+        "--scaling",
+        action="store_true",
+        help="instead of peers: nncore on --threads cores (then 2 or more) against itself on one",
+    )
     add("--peers", type=_names, default=DEFAULT_PEERS, help=PEERS_HELP)
     add("--only", default="", metavar="TEXT", help="only cases whose name contains this")
     add("--json", type=Path, metavar="FILE", help="write all results here")
@@ -100,6 +114,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     available = len(machine.available_cores())
     if not 1 <= options.threads <= available:
         parser.error(f"--threads {options.threads}: this process may use 1 to {available} cores")
+    if options.scaling and options.threads < 2:
+        parser.error("--scaling compares --threads 2 or more with one")
     if options.compare and not options.compare.is_file():
         parser.error(f"--compare {options.compare}: no such file")
     if options.json and not options.json.absolute().parent.is_dir():
@@ -114,7 +130,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _cases(options: argparse.Namespace) -> list[Case]:
-    families = options.families or list(FAMILIES)
+    families = options.families or [name for name in FAMILIES if name not in ON_REQUEST]
     return [case for name in families for case in FAMILIES[name] if options.only in case.name]
 
 
@@ -130,7 +146,8 @@ def _measure_all(cases: list[Case], team: Team, options: argparse.Namespace) -> 
             of_family.append(measure(case, team, effort))
         _progress("")
         print(f"\n{report.family_table(of_family)}\n")
-        print(report.first_call_table(of_family), flush=True)
+        further = report.runs_table(of_family) or report.first_call_table(of_family)
+        print(further, flush=True)
         results += of_family
     return results
 

@@ -49,7 +49,7 @@ class Team:
     def _open(self, contestants: list[Contestant]) -> None:
         """Start them one after the other: they share cores, and the import is timed."""
         for contestant in contestants:
-            worker = WorkerProcess(contestant, self._cores)
+            worker = WorkerProcess(contestant, self._cores[-(contestant.threads or 0) :])
             try:
                 worker.wait_until_ready()
             except MissingError as error:
@@ -90,6 +90,8 @@ def measure(case: Case, team: Team, effort: Effort) -> CaseResult:
     run = _Run(case, team, effort)
     run.prepare()
     run.alternate()
+    if case.runs_on:
+        run.compare()
     run.finish()
     roof = run.measurements.pop(ROOF.name, None)
     if roof and roof.status != "measured":
@@ -103,21 +105,43 @@ class _Run:
         self.measurements = {c.name: Measurement(c) for c in team.contestants}
 
     def prepare(self) -> None:
-        import numpy as np
-
-        results: dict[str, dict[str, np.ndarray]] = {}
         with TemporaryDirectory(prefix="benchmarks-") as directory:
+            files: dict[str, Path] = {}
             for number, m in enumerate(self.measurements.values()):
                 file = Path(directory) / f"{number}.npz"
                 names = {"family": self._case.family, "case": self._case.name}
                 answer = self._ask(m, "prepare", **names, save=str(file))
                 if answer.get("absent"):
                     m.status = "absent"
-                elif m.status == "measured":
+                elif m.status == "measured" and not self._case.runs_on:
                     m.first_call_seconds = float(answer["first_call_seconds"])
-                    if m.contestant is not ROOF:
-                        with np.load(file, allow_pickle=False) as arrays:
-                            results[m.contestant.name] = dict(arrays)
+                    files[m.contestant.name] = file
+            self._compare(files)
+
+    def compare(self) -> None:
+        """What the parts of a run that goes on have come to."""
+        with TemporaryDirectory(prefix="benchmarks-") as directory:
+            files: dict[str, Path] = {}
+            for number, m in enumerate(self._active()):
+                file = Path(directory) / f"{number}.npz"
+                answer = self._ask(m, "compare", save=str(file))
+                if m.status == "measured" and m.contestant is not ROOF:
+                    m.whole_seconds = sum(m.times) * float(answer["times"])
+                    files[m.contestant.name] = file
+            self._compare(files)
+
+    def _compare(self, files: dict[str, Path]) -> None:
+        """Each contestant's results with those of the first."""
+        import numpy as np
+
+        results: dict[str, dict[str, np.ndarray]] = {}
+        for name, file in files.items():
+            if name != ROOF.name:
+                with np.load(file, allow_pickle=False) as arrays:
+                    results[name] = dict(arrays)
+        for name, arrays in results.items():
+            if "accuracy" in arrays:
+                self.measurements[name].accuracy = float(arrays["accuracy"])
         if results:
             first, *others = results
             for other in others:
@@ -129,11 +153,14 @@ class _Run:
         effort = self._effort
         every: dict[str, int] = {}
         for m in self._active():
+            if self._case.runs_on:
+                m.repetitions = every[m.contestant.name] = 1
+                continue
             answer = self._ask(m, "calibrate", seconds=effort.round_seconds)
             if m.status == "measured":
                 m.repetitions = answer["repetitions"]
                 every[m.contestant.name] = self._stride(answer["seconds_each"] * m.repetitions)
-        for number in range(effort.rounds):
+        for number in range(self._case.runs_on or effort.rounds):
             for m in self._active():
                 if number % every[m.contestant.name]:
                     m.seconds.append(None)

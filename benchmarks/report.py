@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.case import Case
 from benchmarks.contestants import OURS
 from benchmarks.results import CaseResult, Measurement
 
@@ -36,8 +37,11 @@ def family_table(results: Sequence[CaseResult]) -> str:
     rows = []
     for result in results:
         cells = [_time(result.measurements.get(name)) for name in names]
-        rows.append([result.case.name, *cells, *_verdict(result)])
+        rows.append([result.case.name, *cells, *_comparison(result)])
     header = [*names, "best peer", "ratio", "rate", "of roof", "largest difference"]
+    if any(result.case.must for result in results):
+        header += ["passes", "must", "verdict"]
+        rows = [[*row, *_verdict(result)] for row, result in zip(rows, results, strict=True)]
     return table([f"{results[0].case.family}, us", *header], rows)
 
 
@@ -49,6 +53,26 @@ def first_call_table(results: Sequence[CaseResult]) -> str:
         for result in results
     ]
     return table([f"{results[0].case.family}, first call, ms", *names], rows)
+
+
+def runs_table(results: Sequence[CaseResult]) -> str:
+    """Whole runs: seconds from beginning to end and accuracy; empty where there are none."""
+    names = _contestants(results)
+    rows = []
+    for result in results:
+        if result.case.runs_on:
+            found = [result.measurements.get(name) for name in names]
+            rows.append([f"{result.case.name}, seconds", *(_whole_seconds(m) for m in found)])
+            rows.append([f"{result.case.name}, accuracy", *(_accuracy(m) for m in found)])
+    return table([f"{results[0].case.family}, whole runs", *names], rows) if rows else ""
+
+
+def _whole_seconds(m: Measurement | None) -> str:
+    return _scaled(m.whole_seconds if m else None, 1, "{:.2f}")
+
+
+def _accuracy(m: Measurement | None) -> str:
+    return _scaled(m.accuracy if m else None, 1, "{:.2%}")
 
 
 def contestants_table(entries: dict[str, dict[str, Any]]) -> str:
@@ -104,6 +128,23 @@ def _first_call(m: Measurement | None) -> str:
 
 
 def _verdict(result: CaseResult) -> list[str]:
+    """What the case has to move, what it must reach of roof and best peer, and whether it does."""
+    must = result.case.must
+    if must is None:
+        return [result.case.passes or EMPTY, EMPTY, EMPTY]
+    asked = [] if must.roof_share is None else [f"{must.roof_share:.0%} of {_roof_of(result.case)}"]
+    return [
+        result.case.passes or EMPTY,
+        ", ".join([*asked, f"{must.ratio:.2f}"]),
+        result.verdict or EMPTY,
+    ]
+
+
+def _roof_of(case: Case) -> str:
+    return {"bytes": "copy", "flops": "peak", "kernel": "kernel"}[case.bound]
+
+
+def _comparison(result: CaseResult) -> list[str]:
     ours, best, largest = result.ours, result.best_peer, result.largest_disagreement
     if not result.agrees:
         ratio = f"disagrees: {largest:.0e}"
@@ -111,9 +152,10 @@ def _verdict(result: CaseResult) -> list[str]:
         ratio = f"{result.ratio:.2f}" if result.ratio else "n/a"
     rate = roof = "n/a"
     if ours and ours.median:
-        bytes_bound = result.case.bound == "bytes"
+        bytes_bound = result.case.bound != "flops"
         work = result.case.bytes if bytes_bound else result.case.flops
-        rate = f"{significant(1e-9 * work / ours.median)} {'GB/s' if bytes_bound else 'GF/s'}"
+        if work:
+            rate = f"{significant(1e-9 * work / ours.median)} {'GB/s' if bytes_bound else 'GF/s'}"
     if result.roof_share:
         roof = f"{result.roof_share:.0%}"
     difference = EMPTY if largest is None else f"{largest:.0e}" if largest else "0"

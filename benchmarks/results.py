@@ -30,6 +30,10 @@ class Measurement:
     """Rounds in which somebody else ran on the contestant's cores, even when tried again."""
     first_call_seconds: float | None = None
     peak_bytes: int | None = None
+    whole_seconds: float | None = None
+    """Of a run from beginning to end."""
+    accuracy: float | None = None
+    """What such a run has come to."""
 
     @property
     def times(self) -> list[float]:
@@ -83,6 +87,28 @@ class CaseResult:
             return None
         return ratio_within_rounds(self.roof.seconds, self.ours.seconds)
 
+    @property
+    def verdict(self) -> str | None:
+        """Whether the case reaches what it must: "met", or what it is short of; None if unmeasured.
+
+        A share or a ratio that nobody measured is not asked for.
+        """
+        must = self.case.must
+        if must is None or self.ours is None or self.ours.median is None:
+            return None
+        asked = (
+            ("roof", self.roof_share, must.roof_share),
+            ("peer", self.ratio, must.ratio if self.best_peer else None),
+        )
+        short = [
+            name
+            for name, found, least in asked
+            if least is not None
+            and (found is not None or name == "peer")
+            and round(found or 0, 2) < round(least, 2)
+        ]
+        return "short: " + ", ".join(short) if short else "met"
+
     def _fastest(self, *, ours: bool) -> Measurement | None:
         timed = [
             (m.median, m)
@@ -106,6 +132,7 @@ class CaseResult:
             "best_peer": self.best_peer.contestant.name if self.best_peer else None,
             "ratio": self.ratio,
             "roof_share": self.roof_share,
+            "verdict": self.verdict,
             "roof": _measurement_json(self.roof) if self.roof else None,
             "contestants": {n: _measurement_json(m) for n, m in self.measurements.items()},
         }
@@ -137,6 +164,8 @@ def _measurement_json(m: Measurement) -> dict[str, Any]:
         entry["first_call_ms"] = 1e3 * m.first_call_seconds
     if m.peak_bytes is not None:
         entry["peak_bytes"] = m.peak_bytes
+    if m.whole_seconds is not None:
+        entry |= {"whole_seconds": m.whole_seconds, "accuracy": m.accuracy}
     return entry
 
 

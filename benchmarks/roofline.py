@@ -4,13 +4,15 @@ For a case bound by memory that is a copy of as many bytes, in cache or (cold ca
 a case bound by arithmetic it is the same number of fused multiply-adds on registers, which only the
 engine can run: its `run_fma(flops)` executes at least that many float32 operations on each of its
 threads, by the instruction set in use, and returns how many it executed in all. Where the engine is
-missing the table says n/a: a large matrix product would be a contestant, not a roof.
+missing the table says n/a: a large matrix product would be a contestant, not a roof. For a layer it
+is the kernel alone, into an array that is there already where it takes one.
 """
 
 from __future__ import annotations
 
 import importlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from benchmarks.case import Arrays, Case, aligned_copy
 from benchmarks.contestants.contestant import Contestant, Runner
@@ -21,6 +23,16 @@ LEAST_BYTES = 1 << 20  # a run copies at least this much, so that the call itsel
 LEAST_FLOPS = 1e7
 
 
+FROM_OUTPUT = ("sigmoid", "tanh", "elu")  # kernels that go back from y
+
+
+def _engine() -> Any:
+    try:
+        return importlib.import_module("nncore._core.engine")
+    except ImportError:
+        return None
+
+
 class _Roof:
     version = ""
 
@@ -28,8 +40,27 @@ class _Roof:
         self._pool = ThreadPoolExecutor(threads)
         self._threads = threads
 
-    def build(self, case: Case, _arrays: Arrays) -> Runner | None:
+    def build(self, case: Case, arrays: Arrays) -> Runner | None:
+        if case.bound == "kernel":
+            return self._kernel(case, arrays)
         return self._copy(case) if case.bound == "bytes" else self._arithmetic(case)
+
+    def _kernel(self, case: Case, arrays: Arrays) -> Runner | None:
+        engine = _engine()
+        if engine is None:
+            return None
+        engine.threads_set(self._threads)
+        name, x = case.options["kernel"], arrays["x"]
+        if name == "gelu_tanh":
+            name, options = "gelu", {"approximate": "tanh"}
+        else:
+            options = {}
+        forward, backward = (getattr(engine, f"{name}_{way}") for way in ("forward", "backward"))
+        y = aligned_copy(forward(x, **options))
+        if "grad" not in arrays:
+            return Runner(lambda: forward(x, out=y, **options), dict)
+        kept, grad = y if name in FROM_OUTPUT else x, arrays["grad"]
+        return Runner(lambda: backward(grad, kept, **options), dict)
 
     def _copy(self, case: Case) -> Runner:
         import numpy as np
@@ -59,11 +90,8 @@ class _Roof:
         return Runner(run, dict, times=times)
 
     def _arithmetic(self, case: Case) -> Runner | None:
-        try:
-            engine = importlib.import_module("nncore._core.engine")
-        except ImportError:
-            return None
-        if case.flops <= 0:
+        engine = _engine()
+        if engine is None or case.flops <= 0:
             return None
         engine.threads_set(self._threads)
         wanted = max(case.flops, LEAST_FLOPS) / self._threads

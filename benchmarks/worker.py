@@ -7,6 +7,7 @@ library is imported, because thread pools are sized at import.
     {"do": "prepare", "family": .., "case": .., "save": FILE}  build it, save its result as npz
     {"do": "calibrate", "seconds": s}                          how many repetitions fill s seconds
     {"do": "round", "repetitions": k}                          time them: seconds per repetition
+    {"do": "compare", "save": FILE}                            save the result of a run that goes on
     {"do": "finish"}                                           drop the case, report peak memory
 """
 
@@ -49,6 +50,7 @@ class Worker:
         self._held: list[object] = []
         self._next = 0
         self._seconds_each = 0.0
+        self._runs_on = False
 
     def prepare(self, family: str, case: str, save: str) -> wire.Message:
         """Build the case, time the way to the first repetition's end, save the result."""
@@ -64,6 +66,10 @@ class Worker:
         runner = self._builder.build(spec, arrays)
         if runner is None:
             return {"absent": True}
+        self._runs_on = bool(spec.runs_on)
+        if self._runs_on:
+            self._runners = [runner]
+            return {}
         with runner.surroundings():
             runner.run()
         first_call = time.perf_counter() - start
@@ -93,7 +99,12 @@ class Worker:
         }
 
     def round(self, repetitions: int) -> wire.Message:
-        """Time so many repetitions, after a rehearsal that brings code and data back into cache."""
+        """Time so many repetitions, after a rehearsal that brings code and data back into cache.
+
+        Of a run that goes on, the next part.
+        """
+        if self._runs_on:
+            return {"seconds": self._time(1) / self._runners[0].times, "interrupted": False}
         self._reset()
         if len(self._runners) > 1:
             self._time(1)  # cold data, but the code is known
@@ -114,6 +125,13 @@ class Worker:
             elapsed = self._time(repetitions)
             steady = 0 if elapsed < FASTER * fastest else steady + 1
             fastest = min(fastest, elapsed)
+
+    def compare(self, save: str) -> wire.Message:
+        """Save what a run that goes on has come to."""
+        import numpy as np
+
+        np.savez(save, **self._runners[0].result())
+        return {"times": self._runners[0].times}
 
     def finish(self) -> wire.Message:
         peak = machine.peak_memory()

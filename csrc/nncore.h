@@ -128,6 +128,8 @@ typedef struct nn_op {
     int64_t flops;          /* of forward */
     int needs;              /* NN_NEEDS_* */
     bool overwrites;        /* backward heeds nn_io.overwrite */
+    bool finishes;          /* and, where it overwrites, nn_io.finish: it pays for this weight and batch */
+    bool elementwise;       /* an activation: y may lie where x does, dx where dy does */
     bool indices;           /* Embedding: x is int64, and has no gradient */
     int inputs;             /* arrays read beside weights: 1 + more_count, or planning fails */
     bool loss;              /* a target is read, and unless nothing is reduced y is ONE double */
@@ -135,6 +137,18 @@ typedef struct nn_op {
     int64_t target[4];      /* a loss: logical shape of the target; at first that of x */
     int64_t target_count;
 } nn_op;
+
+/*
+ * What becomes of dweight: each part of it is taken as soon as it is complete, while it is in the cache. `gradient` is
+ * the part that begins with element `begin`: where dweight has it, or, if that is allowed, aside.
+ */
+typedef struct nn_finish {
+    void (*part)(const struct nn_finish *finish, void *gradient, int64_t begin, int64_t end);
+    bool aside; /* dweight need not be written */
+    bool plain; /* a part's elements become weight - rate gradient, and that is all: an operation may do it itself */
+    double rate;
+    void *weight;
+} nn_finish;
 
 /*
  * The buffers of one run. Forward writes y (and saved); a loss writes ONE double to y whatever its dtype, or, not
@@ -160,6 +174,7 @@ typedef struct nn_io {
     void *dweight, *dbias;
     const void *dy; /* losses: ONE double, the factor on their gradient, NULL means 1; not reduced: an array like y */
     bool overwrite; /* write dweight and dbias instead of adding; only where op.overwrites */
+    const nn_finish *finish; /* or NULL: then with dx complete before the first part, since the weight may change */
 } nn_io;
 
 const char *nn_op_name(nn_kind kind);

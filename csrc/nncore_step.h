@@ -48,8 +48,9 @@ nn_status nn_step_create(nn_step **step, const nn_graph *graph, int64_t *node, n
 void nn_step_destroy(nn_step *step);
 
 /*
- * Runs one batch of n samples, 0 <= n <= capacity. x (one array for each source) and target are dense as for
- * operations; labels are copied and checked before anything is run. *loss is untouched by NN_STEP_PREDICT.
+ * Runs one batch of n samples, 0 <= n <= capacity. x (one array for each source; int64 where an Embedding reads it) and
+ * target are dense as for operations; labels and indices are copied and checked before anything is run. After an error
+ * nothing has changed, buffers and counters of calls neither. *loss is untouched by NN_STEP_PREDICT.
  */
 nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *const *x, const void *target, int64_t n,
                       nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
@@ -58,8 +59,8 @@ nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *const *x, co
 /*
  * The two halves, for a gradient that comes from elsewhere. Forward runs up to the loss, if there is one, and
  * copies x. Backward reads the gradients of all outputs, dy, ADDS to the gradients of the parameters if they are
- * wanted, and writes those of all sources to dx unless it is NULL; each forward serves one backward, and any other
- * run in between takes it away.
+ * wanted, and writes those of all sources but indices to dx unless it is NULL; each forward serves one backward, and
+ * any other run in between takes it away.
  */
 nn_status nn_step_forward(nn_step *step, const void *const *x, int64_t n, int64_t *node, nn_error *error);
 nn_status nn_step_backward(nn_step *step, const void *const *dy, void *const *dx, bool parameters, int64_t *node,
@@ -71,7 +72,7 @@ void nn_step_forget(nn_step *step);            /* it waits no longer: the weight
 /* A data set's samples, or their targets: dense rows, one a sample. */
 typedef struct nn_rows {
     const void *data;
-    bool bytes;          /* uint8, byte b standing for b / 255; else of the type that the step reads */
+    bool bytes;          /* uint8, byte b standing for b / 255; else of the type that the step reads (not of indices) */
     bool channels_first; /* images lie (c, h, w), to be turned */
 } nn_rows;
 
@@ -109,14 +110,22 @@ typedef struct nn_epoch {
 
 /*
  * Goes on with an epoch; returns when all is done, or about `seconds` later, be it within a batch: seconds of 0
- * return after each. Parameters are whole in every break, as the last update left them. After an error the batch
- * in work has changed none of them; error->index of a bad label is its row in `target`.
+ * return after each. Parameters are whole in every break, as the last update left them; buffers are, once it is
+ * gone on with or given up. After an error, or before a loss that is not finite, the batch in work has changed none of
+ * them; error->index of a bad label is its row in `target`, of a bad index its place in x.
  */
 nn_status nn_step_epoch(nn_step *step, nn_epoch *epoch, nn_update *const *updates, int64_t update_count,
                         double seconds, int64_t *node, nn_error *error);
 
-/* Fills the gradients of the step's parameters with zeros. */
-void nn_step_clear(nn_step *step);
+/* Leaves an epoch in a break: its batch in work changes nothing, and all gradients are zero. */
+void nn_step_give_up(nn_step *step);
+/*
+ * `unseen`: nobody else holds the arrays of the gradients, or will write or read them without a call of this. Then
+ * training leaves alone gradients that are zero already, where the update needs none of them in memory.
+ */
+void nn_step_unseen(nn_step *step, bool unseen);
+bool nn_step_fusible(const nn_step *step, int64_t node); /* whether its weight's update may follow its gradient, at
+                                                                the size of batch planned last */
 void nn_step_threads(nn_step *step, int threads); /* at most so many from now on; 0: as many as the process */
 
 int64_t nn_step_bytes(const nn_step *step);    /* of the arena */

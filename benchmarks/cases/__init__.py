@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from benchmarks.case import Case
-from benchmarks.cases import activation, conv, linear, optim, pool, step
+from benchmarks.cases import (
+    activation,
+    build,
+    conv,
+    layers,
+    linear,
+    mnist,
+    optim,
+    overhead,
+    parallel,
+    pool,
+    step,
+)
 
 FAMILIES: dict[str, tuple[Case, ...]] = {
     "pool": pool.CASES,
     "linear": linear.CASES,
     "conv": conv.CASES,
     "activation": activation.CASES,
+    "layers": layers.CASES,
     "optim": optim.CASES,
     "step": step.CASES,
+    "build": build.CASES,
+    "overhead": overhead.CASES,
+    "parallel": parallel.CASES,
+    "mnist": mnist.CASES,
 }
+ON_REQUEST = ("parallel", "mnist")
+"""Families that are measured only when named: they need several cores, or data and minutes."""
 
 
 def find(family: str, name: str) -> Case:

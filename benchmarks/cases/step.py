@@ -1,13 +1,6 @@
 """Whole training steps (forward, loss, backward, update, gradients cleared), epochs, predictions.
 
-An epoch is a thousand steps in one call over a data set; its row shows the time of one step. A fit
-is the same through the training loop (shuffled, measured, recorded): how much more it takes than
-the step is the loop's overhead.
-
-A recipe is training as one does it for real: an epoch of a hundred batches, shuffled, each image
-moved by up to two pixels either way, the rate of Adam changed at each batch by one cycle. Ours goes
-through `DataLoader` and `Trainer.fit`, PyTorch's is the plain loop over tensors in memory, shifted
-by one indexing. The row shows the time of one step; images are random, which changes no time.
+An epoch is a thousand steps in one call over a data set; its row shows the time of one step.
 """
 
 from __future__ import annotations
@@ -17,25 +10,32 @@ from typing import Any
 from benchmarks.case import Case, Input
 from benchmarks.cases.networks import CIFAR_CNN, LENET5, NOTES_CNN, PERCEPTRON, POLICY, Network
 
-EPOCH_BATCHES, RECIPE_BATCHES = 1000, 100
-SHIFT = 2
-"""Pixels by which a recipe moves images."""
+EPOCH_BATCHES = 1000
+OVER_AN_EPOCH = ("epoch", "epochs", "fit", "callback")
+"""Kinds of training whose data are many batches."""
 
 
-def _case(
-    network: Network, batch: int, optimizer: str, *, kind: str = "train", **arguments: Any
+def training(
+    network: Network,
+    batch: int,
+    optimizer: str,
+    *,
+    family: str = "step",
+    kind: str = "",
+    **arguments: Any,
 ) -> Case:
+    """A case of training, named after its kind."""
     momentum = " momentum" if "momentum" in arguments else ""
-    samples = batch * {"train": 1, "recipe": RECIPE_BATCHES}.get(kind, EPOCH_BATCHES)
+    samples = batch * (EPOCH_BATCHES if kind in OVER_AN_EPOCH else 1)
     data = {
         "x": Input((samples, *network.input_shape)),
         "y": Input((samples,), "labels", classes=network.classes),
     }
+    suffix = f" {kind}" if kind else ""
     return Case(
-        family="step",
-        name=f"{network.name} {optimizer}{momentum} b{batch}"
-        + ("" if kind == "train" else f" {kind}"),
-        operation=f"step.{kind}",
+        family=family,
+        name=f"{network.name} {optimizer}{momentum} b{batch}{suffix}",
+        operation=f"{family}.{kind or 'train'}",
         inputs=data | network.weights(),
         options={
             "network": network,
@@ -43,7 +43,7 @@ def _case(
             "arguments": arguments,
             "batch": batch,
         },
-        flops=network.training_flops(batch),
+        flops=0.0 if family == "build" else network.training_flops(batch),
         # Adam divides by |g|: where a gradient is nearly zero, its rounding decides the step.
         tolerance=1e-3 if optimizer == "Adam" else 1e-4,
     )
@@ -62,13 +62,11 @@ def _prediction(network: Network, batch: int) -> Case:
 
 BATCHES = (1, 32, 256)
 CASES = (
-    _case(NOTES_CNN, 64, "SGD", lr=0.05),
-    _case(LENET5, 64, "SGD", lr=0.05, momentum=0.9),
-    _case(CIFAR_CNN, 64, "SGD", lr=0.01, momentum=0.9),
-    *(_case(POLICY, batch, "Adam", lr=1e-3) for batch in BATCHES),
-    *(_case(PERCEPTRON, batch, "SGD", lr=0.05) for batch in (1, 64)),
-    *(_case(POLICY, batch, "Adam", kind="epoch", lr=1e-3) for batch in BATCHES),
-    *(_case(POLICY, batch, "Adam", kind="fit", lr=1e-3) for batch in BATCHES),
-    _case(NOTES_CNN, 64, "Adam", kind="recipe", lr=0.01),
+    training(NOTES_CNN, 64, "SGD", lr=0.05),
+    training(LENET5, 64, "SGD", lr=0.05, momentum=0.9),
+    training(CIFAR_CNN, 64, "SGD", lr=0.01, momentum=0.9),
+    *(training(POLICY, batch, "Adam", lr=1e-3) for batch in BATCHES),
+    *(training(PERCEPTRON, batch, "SGD", lr=0.05) for batch in (1, 64)),
+    *(training(POLICY, batch, "Adam", kind="epoch", lr=1e-3) for batch in BATCHES),
     _prediction(POLICY, 1),
 )

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.contestants.contestant import Contestant
 
 OURS = "nncore"
-IMAGES = ("pool", "conv")
+BARE, ONE_THREAD = "nncore without", "one thread"
+"""Peers that are nncore itself: with less around it, and on one core."""
+IMAGES = ("pool", "conv", "layers")
+COMPILED = ("step", "build", "overhead", "parallel", "mnist")
 
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("nncore", OURS, "nncore_"),
     Contestant("nncore channels_last", OURS, "nncore_", "channels_last", families=IMAGES),
-    Contestant("nncore compiled", OURS, "nncore_", "compiled", families=("step",)),
+    Contestant("nncore compiled", OURS, "nncore_", "compiled", families=COMPILED),
+    Contestant(BARE, BARE, "nncore_", "without", package=OURS, families=("overhead",)),
     Contestant("torch", "torch", "torch_"),
     Contestant(
-        "torch channels_last", "torch", "torch_", "channels_last", families=(*IMAGES, "step")
+        "torch channels_last",
+        "torch",
+        "torch_",
+        "channels_last",
+        families=(*IMAGES, "step", "mnist"),
     ),
     # Minutes of compilation, and little or nothing gained on these cases: only when asked for.
     Contestant(
@@ -37,7 +47,20 @@ DISTRIBUTIONS = {"nncore": ("nncore-cpu",), "jax": ("jax", "jaxlib")}
 
 def chosen(peers: tuple[str, ...]) -> tuple[Contestant, ...]:
     """nncore's contestants and those of the named peers, in the table's order."""
-    return tuple(c for c in CONTESTANTS if c.peer == OURS or c.peer in peers)
+    return tuple(c for c in CONTESTANTS if c.peer in (OURS, BARE, *peers))
+
+
+def scaling(threads: int) -> tuple[Contestant, ...]:
+    """Each of nncore's contestants twice: on all cores of the run, and as a peer on one of them."""
+    ours = [c for c in CONTESTANTS if c.peer == OURS]
+    return tuple(
+        contestant
+        for c in ours
+        for contestant in (
+            replace(c, name=f"{c.name} x{threads}"),
+            replace(c, name=f"{c.name} x1", peer=ONE_THREAD, package=OURS, threads=1),
+        )
+    )
 
 
 def distributions(contestant: Contestant) -> tuple[str, ...]:

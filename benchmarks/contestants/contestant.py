@@ -34,6 +34,8 @@ class Contestant:
     """What is imported first, timed; the peer's name if empty."""
     families: tuple[str, ...] = ()
     """It is not even started for cases of other families; empty: all."""
+    threads: int | None = None
+    """Cores and threads of its own; default: those of the run."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def takes_part(self, families: Collection[str]) -> bool:

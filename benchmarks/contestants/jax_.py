@@ -17,6 +17,7 @@ from jax import lax
 
 from benchmarks.contestants.contestant import Operations, Runner
 from benchmarks.contestants.jax_training import (
+    build,
     epoch,
     optimizer_step,
     prediction,
@@ -47,6 +48,7 @@ def open_contestant(_variant: str, _threads: int) -> Operations:
         "optim.step": optimizer_step,
         "step.train": training_step,
         "step.epoch": epoch,
+        "build.train": build,
         "step.predict": prediction,
     }
     return Operations(jax.__version__, makers)

@@ -144,6 +144,28 @@ def training_step(case: Case, arrays: Arrays) -> Runner:
     return Runner(run, result, training.reset)
 
 
+def build(case: Case, arrays: Arrays) -> Runner:
+    """Tracing and compiling alone, of a function that was never seen before."""
+    training = _Training(case, {name: arrays[name] for name in case.options["network"].weights()})
+    x, y = _data(arrays)
+
+    def run() -> Any:
+        jitted = jax.jit(_step_of(case, training.update), donate_argnums=(0, 1))
+        return jitted.lower(training.parameters, training.state, x, y).compile()
+
+    def result() -> dict[str, np.ndarray]:
+        training.reset()
+        step, losses = run(), []
+        for _ in range(TRAINING_STEPS):
+            training.parameters, training.state, loss = step(
+                training.parameters, training.state, x, y
+            )
+            losses.append(loss)
+        return {"losses": np.array(losses), **training.arrays()}
+
+    return Runner(run, result, training.reset)
+
+
 def epoch(case: Case, arrays: Arrays) -> Runner:
     """All batches in one jitted call: a scan over them, parameters and state donated."""
     training = _Training(case, {name: arrays[name] for name in case.options["network"].weights()})

@@ -16,13 +16,14 @@ import numpy as np
 
 import nncore
 from benchmarks.case import aligned_copy
+from benchmarks.contestants import nncore_mnist, nncore_overhead, nncore_parallel
 from benchmarks.contestants.contestant import Operations, Runner
+from benchmarks.contestants.nncore_layers import layer_backward, layer_forward
 from benchmarks.contestants.nncore_training import (
+    build,
     epoch,
-    fit,
     optimizer_step,
     prediction,
-    recipe,
     training_step,
 )
 from nncore import nn
@@ -40,9 +41,20 @@ def open_contestant(variant: str, threads: int) -> Operations:
         "compiled": {
             "step.train": partial(training_step, compiled=True),
             "step.epoch": epoch,
-            "step.fit": fit,
-            "step.recipe": recipe,
+            "build.train": build,
             "step.predict": partial(prediction, compiled=True),
+            "overhead.fit": partial(nncore_overhead.fit, idle=False),
+            "overhead.callback": partial(nncore_overhead.fit, idle=True),
+            "overhead.inspection": nncore_overhead.inspected,
+            "parallel.steps": partial(nncore_parallel.steps, threads=threads),
+            "parallel.epochs": partial(nncore_parallel.steps, threads=threads),
+            "mnist.fit": partial(nncore_mnist.run, recipe=False),
+            "mnist.recipe": partial(nncore_mnist.run, recipe=True),
+        },
+        "without": {
+            "overhead.fit": nncore_overhead.bare,
+            "overhead.callback": partial(nncore_overhead.fit, idle=False),
+            "overhead.inspection": nncore_overhead.bare,
         },
         "channels_last": _image_makers(channels_last=True),
         "": _image_makers(channels_last=False)
@@ -70,6 +82,8 @@ def _image_makers(*, channels_last: bool) -> dict[str, Maker]:
         "pool.forward+backward": _pool_forward_backward,
         "average.forward": _average_forward,
         "average.backward": _average_backward,
+        "layer.forward": layer_forward,
+        "layer.backward": layer_backward,
         "conv.forward": _conv_forward,
         "conv.backward data": _conv_backward_data,
         "conv.backward weights": _conv_backward_weights,
@@ -80,16 +94,11 @@ def _image_makers(*, channels_last: bool) -> dict[str, Maker]:
 
 
 def _in_engine_order(maker: Maker, case: Case, arrays: Arrays) -> Runner | None:
-    """The same arrays with the strides of (N, H, W, C)."""
-    return maker(
-        case,
-        {
-            name: aligned_copy(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-            if name in ("x", "grad")
-            else a
-            for name, a in arrays.items()
-        },
-    )
+    """The same arrays with the strides of (N, H, W, C), or of lines (N, L, C); nothing else."""
+    if arrays["x"].ndim < 3:
+        return None
+    turned = {n: np.moveaxis(arrays[n], 1, -1) for n in ("x", "grad") if n in arrays}
+    return maker(case, arrays | {n: np.moveaxis(aligned_copy(a), -1, 1) for n, a in turned.items()})
 
 
 def _runner(compute: Callable[[], object], *names: str) -> Runner:

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import nncore
-from benchmarks.cases.step import SHIFT
 from benchmarks.contestants.contestant import OPTIMIZER_STEPS, TRAINING_STEPS, Runner
 from nncore import nn, optim
-from nncore.data import DataLoader, transforms
 
 if TYPE_CHECKING:
     from benchmarks.case import Arrays, Case
     from benchmarks.cases.networks import Network
 
 
-class _Model:
+class Model:
     """A network with its optimiser, built anew whenever it goes back to the initial weights."""
 
     def __init__(self, case: Case, network: Network, weights: Arrays):
@@ -35,7 +33,7 @@ class _Model:
         return {name: np.array(p.data) for name, p in self.model.named_parameters()}
 
 
-class _Updating(_Model):
+class _Updating(Model):
     """The optimiser alone, the gradients given and kept."""
 
     def __init__(self, case: Case, arrays: Arrays):
@@ -58,7 +56,7 @@ class _Updating(_Model):
         return self.arrays()
 
 
-class _Training(_Model):
+class Training(Model):
     """Forward, loss, backward, update, gradients cleared."""
 
     def __init__(self, case: Case, arrays: Arrays):
@@ -80,7 +78,7 @@ class _Training(_Model):
         return {"losses": losses, **self.arrays()}
 
 
-class _CompiledTraining(_Training):
+class _CompiledTraining(Training):
     """The same in one call."""
 
     def reset(self) -> None:
@@ -97,7 +95,7 @@ def optimizer_step(case: Case, arrays: Arrays) -> Runner:
 
 
 def training_step(case: Case, arrays: Arrays, *, compiled: bool) -> Runner:
-    state = (_CompiledTraining if compiled else _Training)(case, arrays)
+    state = (_CompiledTraining if compiled else Training)(case, arrays)
     return Runner(state.run, state.result, state.reset)
 
 
@@ -123,71 +121,27 @@ def epoch(case: Case, arrays: Arrays) -> Runner:
     return Runner(state.run, state.result, state.reset, times=batches)
 
 
-class _Fit(_Training):
-    """A data set through the training loop: one epoch a call."""
-
-    def reset(self) -> None:
-        super().reset()
-        self._trainer = nncore.Trainer(self.model, self._loss_fn, self.optimizer, seed=0)
+class _Build(_CompiledTraining):
+    """What comes before the first step: everything but the layers themselves."""
 
     def run(self) -> Any:
-        batch = self._case.options["batch"]
-        return self._trainer.fit(self._x, self._y, batch_size=batch, verbose=0)
-
-    def result(self) -> Arrays:
-        """Of the first batches only, in order."""
-        self.reset()
-        batch = self._case.options["batch"]
-        some = slice(TRAINING_STEPS * batch)
-        self._trainer.fit(self._x[some], self._y[some], 1, batch, shuffle=False, verbose=0)
-        return self.arrays()
-
-
-def fit(case: Case, arrays: Arrays) -> Runner:
-    state = _Fit(case, arrays)
-    batches = len(arrays["x"]) / case.options["batch"]
-    return Runner(state.run, state.result, state.reset, times=batches)
-
-
-class _Recipe(_Training):
-    """Images moved by a loader, a rate that goes up and down: one epoch a call."""
-
-    def _fit(self, samples: int, *, moved: bool) -> None:
-        batch = self._case.options["batch"]
-        loader = DataLoader(
-            (self._x[:samples], self._y[:samples]),
-            batch,
-            shuffle=moved,
-            seed=0,
-            transform=transforms.RandomShift(SHIFT) if moved else None,
-        )
-        cycle = optim.lr_scheduler.OneCycleLR(
-            self.optimizer, self._case.options["arguments"]["lr"], len(self._x) // batch
-        )
-        trainer = nncore.Trainer(
+        return nncore.compile(
             self.model,
             self._loss_fn,
             self.optimizer,
-            seed=0,
-            scheduler=cycle,
-            scheduler_interval="batch",
+            input_shape=self._x.shape[1:],
+            max_batch=len(self._x),
         )
-        trainer.fit(loader, verbose=0)
-
-    def run(self) -> Any:
-        self._fit(len(self._x), moved=True)
 
     def result(self) -> Arrays:
-        """Of the first batches only, in order and where they are."""
-        self.reset()
-        self._fit(TRAINING_STEPS * self._case.options["batch"], moved=False)
-        return self.arrays()
+        self._step = self.run()
+        losses = np.array([self._step(self._x, self._y) for _ in range(TRAINING_STEPS)])
+        return {"losses": losses, **self.arrays()}
 
 
-def recipe(case: Case, arrays: Arrays) -> Runner:
-    state = _Recipe(case, arrays)
-    batches = len(arrays["x"]) / case.options["batch"]
-    return Runner(state.run, state.result, state.reset, times=batches)
+def build(case: Case, arrays: Arrays) -> Runner:
+    state = _Build(case, arrays)
+    return Runner(state.run, state.result, state.reset)
 
 
 def prediction(case: Case, arrays: Arrays, *, compiled: bool) -> Runner:

@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.contestants import numpy_training as training
 from benchmarks.contestants.contestant import Operations, Runner
+from benchmarks.contestants.numpy_layers import layer_backward, layer_forward
 from nncore import reference
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def open_contestant(variant: str, _threads: int) -> Operations:
             "conv.forward": _conv_forward,
             "activation.forward": _activation_forward,
             "activation.backward": _activation_backward,
+            "layer.forward": layer_forward,
+            "layer.backward": layer_backward,
             "optim.step": training.optimizer_step,
         }
     return Operations(np.__version__, makers)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from benchmarks.contestants import torch_mnist
 from benchmarks.contestants.contestant import Operations, Runner
+from benchmarks.contestants.torch_layers import layer_backward, layer_forward
 from benchmarks.contestants.torch_training import (
     optimizer_step,
     prediction,
-    recipe,
     training_step,
 )
 
@@ -43,7 +44,6 @@ def open_contestant(variant: str, threads: int) -> Operations:
             {
                 "activation.forward": _activation_compiled,
                 "step.train": partial(training_step, layout=contiguous, prepare=torch.compile),
-                "step.recipe": partial(recipe, layout=contiguous, prepare=torch.compile),
             },
         )
     if variant == "channels_last":
@@ -73,8 +73,11 @@ def _image_makers(layout: torch.memory_format) -> dict[str, Maker]:
         "conv.forward": partial(_conv_forward, layout=layout),
         "conv.backward data": partial(_conv_backward, layout=layout, mask=[True, False, False]),
         "conv.backward weights": partial(_conv_backward, layout=layout, mask=[False, True, True]),
+        "layer.forward": partial(layer_forward, layout=layout),
+        "layer.backward": partial(layer_backward, layout=layout),
         "step.train": partial(training_step, layout=layout),
-        "step.recipe": partial(recipe, layout=layout),
+        "mnist.fit": partial(torch_mnist.run, layout=layout, recipe=False),
+        "mnist.recipe": partial(torch_mnist.run, layout=layout, recipe=True),
     }
 
 

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from benchmarks.cases.step import SHIFT
 from benchmarks.contestants.contestant import OPTIMIZER_STEPS, TRAINING_STEPS, Runner
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.cases.networks import Network
 
 
-class _Optimizer:
+class Optimizer:
     """A fused optimiser over tensors that can be put back to where they started."""
 
     def __init__(self, case: Case, parameters: dict[str, torch.Tensor]):
@@ -46,7 +44,7 @@ def optimizer_step(case: Case, arrays: Arrays) -> Runner:
     parameters = {n: t.requires_grad_() for n, t in tensors.items() if not n.startswith("grad ")}
     for name, parameter in parameters.items():
         parameter.grad = tensors[f"grad {name}"]
-    state = _Optimizer(case, parameters)
+    state = Optimizer(case, parameters)
 
     def result() -> dict[str, np.ndarray]:
         state.reset()
@@ -68,12 +66,12 @@ def training_step(
     if layout is torch.channels_last and len(network.input_shape) != 3:
         return None
     x, y = torch.from_numpy(arrays["x"]).clone(), torch.from_numpy(arrays["y"]).clone()
-    model = _model(network, arrays)
+    model = model_of(network, arrays)
     if layout is torch.channels_last:
         x, model = x.contiguous(memory_format=layout), model.to(memory_format=layout)
     loss_fn = nn.CrossEntropyLoss()
     loss_of = prepare(lambda x, y: loss_fn(model(x), y))
-    state = _Optimizer(case, dict(model.named_parameters()))
+    state = Optimizer(case, dict(model.named_parameters()))
     optimizer = state.optimizer
 
     def run() -> torch.Tensor:
@@ -91,50 +89,11 @@ def training_step(
     return Runner(run, result, state.reset)
 
 
-def recipe(
-    case: Case,
-    arrays: Arrays,
-    layout: torch.memory_format,
-    prepare: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function,
-) -> Runner:
-    """An epoch of batches: shuffled, moved, each trained on with the cycle's rate for it."""
-    batch, rate = case.options["batch"], case.options["arguments"]["lr"]
-    x, y = torch.from_numpy(arrays["x"]).clone(), torch.from_numpy(arrays["y"]).clone()
-    count, places = len(x), 2 * SHIFT + 1
-    # Padded once: moving a batch is one indexing.
-    padded = functional.pad(x, (SHIFT,) * 4)
-    windows = padded.unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1)
-    model = _model(case.options["network"], arrays).to(memory_format=layout)
-    loss_fn = nn.CrossEntropyLoss()
-    loss_of = prepare(lambda x, y: loss_fn(model(x), y))
-    state = _Optimizer(case, dict(model.named_parameters()))
-    optimizer = state.optimizer
-
-    def fit(batches: int, *, moved: bool) -> None:
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, count // batch)
-        order = torch.randperm(count) if moved else torch.arange(count)
-        for rows in order.split(batch)[:batches]:
-            if moved:
-                down, right = torch.randint(places, (2, len(rows)))
-                images = windows[rows, :, down, right]
-            else:
-                images = x[rows]
-            loss = loss_of(images.contiguous(memory_format=layout), y[rows])
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            cycle.step()
-
-    def result() -> dict[str, np.ndarray]:
-        state.reset()
-        fit(TRAINING_STEPS, moved=False)
-        return state.arrays()
-
-    return Runner(lambda: fit(count // batch, moved=True), result, state.reset, times=count / batch)
-
-
 def prediction(case: Case, arrays: Arrays) -> Runner:
-    model, x = _model(case.options["network"], arrays).eval(), torch.from_numpy(arrays["x"]).clone()
+    model, x = (
+        model_of(case.options["network"], arrays).eval(),
+        torch.from_numpy(arrays["x"]).clone(),
+    )
     return Runner(
         lambda: model(x),
         lambda: {"y": model(x).detach().numpy()},
@@ -142,7 +101,7 @@ def prediction(case: Case, arrays: Arrays) -> Runner:
     )
 
 
-def _model(network: Network, arrays: Arrays) -> nn.Sequential:
+def model_of(network: Network, arrays: Arrays) -> nn.Sequential:
     model = nn.Sequential(*(getattr(nn, la.kind)(**la.arguments) for la in network.layers))
     model.load_state_dict({name: torch.from_numpy(arrays[name]) for name in network.weights()})
     return model

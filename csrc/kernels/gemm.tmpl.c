@@ -5,10 +5,8 @@
 
 #include "gemm.h"
 
+/* Pointers to rows 0, 4, 8 of a: from these and one distance the processor's addressing reaches all rows. */
 enum { GROUP = 4, GROUPS = (GEMM_ROWS + GROUP - 1) / GROUP };
-
-/* Rows 0, 4, 8 of a matrix: from these and one distance the processor's addressing reaches all with few registers. */
-#define IN_GROUP(pointer, i, row) ((pointer)[(i) / GROUP] + (i) % GROUP * (row))
 
 /*
  * A tile of `vecs` vectors. What is read of b is left in `copy` (k, GEMM_COLS) if wanted: the stores go where no
@@ -35,7 +33,7 @@ NN_INLINE void run_tile(const gemm_panel *t, int rows, int vecs, bool copying) {
             if (copying) vstore(copy + v * VL, bv[v]);
         }
         NN_UNROLL(16) for (int i = 0; i < rows; i++) {
-            const vec av = vset(*IN_GROUP(a, i, row));
+            const vec av = vset(a[i / GROUP][i % GROUP * row]);
             NN_UNROLL(8) for (int v = 0; v < vecs; v++) acc[i][v] = vfma(av, bv[v], acc[i][v]);
         }
         NN_UNROLL(4) for (int g = 0; g * GROUP < rows; g++) a[g] += step;

@@ -6,13 +6,17 @@
  *     dx   = inverse (g - sum g / size - xhat sum (g xhat) / size),   g = weight dy;  RMSNorm: without sum g
  *
  * Two passes: the mean, then the variance about it; `offset` holds what the mean lost when it was rounded to REAL.
- * Sums run in a few chains over segments of a row, which are added up in double.
+ * Sums run in a few chains over segments of a row, which are added up in double. Each step is taken for a few rows
+ * that lie in the cache before the next one: the steps of one row wait for each other.
  */
 #include "template.h"
 
 #include "layer_norm.h"
 
 enum { CHAINS = 4, SEGMENT = 64 * CHAINS * VL };
+
+/* Rows together at most, and about how many elements of them. */
+enum { ROWS = 4, TOGETHER = 4096 };
 
 /* vsum's sum, by shuffles: short rows spend most of their time here. */
 NN_INLINE double total_of(vec v) {
@@ -73,39 +77,62 @@ NN_INLINE void sums(terms kind, const row *r, int64_t size, double total[2]) {
     }
 }
 
-NN_INLINE void write_y(REAL *y, const row *r, int64_t i, int64_t lanes) {
+NN_INLINE void write_y(REAL *y, const row *r, int64_t i, int64_t lanes, bool weight, bool bias) {
     vec v = normalised(r, i, lanes);
-    if (r->weight) v = vfma(v, load_lanes(r->weight + i, lanes), r->bias ? load_lanes(r->bias + i, lanes) : vset(0));
-    else if (r->bias) v += load_lanes(r->bias + i, lanes);
+    if (weight) v = vfma(v, load_lanes(r->weight + i, lanes), bias ? load_lanes(r->bias + i, lanes) : vset(0));
+    else if (bias) v += load_lanes(r->bias + i, lanes);
     store_lanes(y + i, v, lanes);
 }
 
-NN_DEFINE_KERNEL(layer_norm_forward) {
-    const nn_layer_norm_args *a = args;
+NN_INLINE void write_row(REAL *y, const row *r, int64_t size, bool weight, bool bias) {
+    int64_t i = 0;
+    for (; i + 2 * VL <= size; i += 2 * VL) {
+        write_y(y, r, i, VL, weight, bias);
+        write_y(y, r, i + VL, VL, weight, bias);
+    }
+    for (; i < size; i += VL) write_y(y, r, i, nn_min(VL, size - i), weight, bias);
+}
+
+/* Row n; in backward with the mean, inverse and offset that forward saved. */
+NN_INLINE row row_of(const nn_layer_norm_args *a, int64_t n) {
+    const REAL *saved = a->saved;
+    row r = {.x = (const REAL *)a->x + n * a->size, .weight = a->weight, .bias = a->bias};
+    if (a->dy) {
+        r.dy = (const REAL *)a->dy + n * a->size;
+        r.mean = saved[n], r.inverse = saved[a->rows + n], r.offset = saved[2 * a->rows + n];
+    }
+    return r;
+}
+
+static inline void forward_rows(const nn_layer_norm_args *a, int64_t first, int64_t count) {
     const int64_t size = a->size;
     const double share = 1 / (double)size;
-    for (int64_t n = begin; n < end; n++) {
-        row r = {.x = (const REAL *)a->x + n * size, .weight = a->weight, .bias = a->bias};
-        double total[2];
-        if (a->centred) {
-            sums(VALUES, &r, size, total);
-            r.mean = (REAL)(total[0] * share);
-        }
-        sums(SQUARES, &r, size, total);
-        const double lost = a->centred ? total[0] * share : 0; /* of the mean, by rounding */
-        double variance = total[1] * share - lost * lost;
+    row r[ROWS];
+    double total[ROWS][2];
+    for (int64_t n = 0; n < count; n++) {
+        r[n] = row_of(a, first + n);
+        if (!a->centred) continue;
+        sums(VALUES, &r[n], size, total[n]);
+        r[n].mean = (REAL)(total[n][0] * share);
+    }
+    for (int64_t n = 0; n < count; n++) sums(SQUARES, &r[n], size, total[n]);
+    for (int64_t n = 0; n < count; n++) {
+        const double lost = a->centred ? total[n][0] * share : 0; /* of the mean, by rounding */
+        double variance = total[n][1] * share - lost * lost;
         if (variance < 0) variance = 0;
         const double inverse = 1 / __builtin_sqrt(variance + a->eps);
-        r.inverse = (REAL)inverse;
-        r.offset = lost == 0 ? 0 : (REAL)(-lost * inverse); /* 0 inf is no number of ours */
-        if (a->saved) {
-            REAL *saved = a->saved;
-            saved[n] = r.mean, saved[a->rows + n] = r.inverse, saved[2 * a->rows + n] = r.offset;
-        }
-        REAL *y = (REAL *)a->y + n * size;
-        int64_t i = 0;
-        for (; i + VL <= size; i += VL) write_y(y, &r, i, VL);
-        if (i < size) write_y(y, &r, i, size - i);
+        r[n].inverse = (REAL)inverse;
+        r[n].offset = lost == 0 ? 0 : (REAL)(-lost * inverse); /* 0 inf is no number of ours */
+        if (!a->saved) continue;
+        REAL *saved = (REAL *)a->saved + first + n;
+        saved[0] = r[n].mean, saved[a->rows] = r[n].inverse, saved[2 * a->rows] = r[n].offset;
+    }
+    for (int64_t n = 0; n < count; n++) {
+        const row own = r[n];
+        REAL *y = (REAL *)a->y + (first + n) * size;
+        if (a->weight && a->bias) write_row(y, &own, size, true, true);
+        else if (a->weight) write_row(y, &own, size, true, false);
+        else write_row(y, &own, size, false, a->bias != NULL);
     }
 }
 
@@ -115,35 +142,64 @@ NN_INLINE void write_dx(REAL *dx, const row *r, int64_t i, int64_t lanes, vec sl
     store_lanes(dx + i, vfma(weighted(r, i, lanes), vset(r->inverse), inner), lanes);
 }
 
-NN_INLINE void add_weights(REAL *products, REAL *plain, const row *r, int64_t i, int64_t lanes) {
-    const vec dy = load_lanes(r->dy + i, lanes);
-    store_lanes(products + i, vfma(dy, normalised(r, i, lanes), load_lanes(products + i, lanes)), lanes);
-    store_lanes(plain + i, load_lanes(plain + i, lanes) + dy, lanes);
+static inline void dx_of_rows(const nn_layer_norm_args *a, const row *r, int64_t first, int64_t count) {
+    const int64_t size = a->size;
+    double total[ROWS][2];
+    for (int64_t n = 0; n < count; n++) sums(PRODUCTS, &r[n], size, total[n]);
+    for (int64_t n = 0; n < count; n++) {
+        const row own = r[n];
+        const double scale = -(double)own.inverse / (double)size;
+        const vec slope = vset((REAL)(scale * total[n][1]));
+        const vec level = vset(a->centred ? (REAL)(scale * total[n][0]) : 0);
+        REAL *dx = (REAL *)a->dx + (first + n) * size;
+        int64_t i = 0;
+        for (; i + VL <= size; i += VL) write_dx(dx, &own, i, VL, slope, level);
+        if (i < size) write_dx(dx, &own, i, size - i, slope, level);
+    }
+}
+
+/* products += dy xhat, plain += dy for a strip of columns, row after row. */
+NN_INLINE void add_weights(REAL *products, REAL *plain, const row *r, int64_t count, int64_t i, int vecs,
+                           int64_t lanes) {
+    vec product[CHAINS], sum[CHAINS];
+    NN_UNROLL(4) for (int c = 0; c < vecs; c++) {
+        product[c] = load_lanes(products + i + c * VL, lanes);
+        sum[c] = load_lanes(plain + i + c * VL, lanes);
+    }
+    for (int64_t n = 0; n < count; n++)
+        NN_UNROLL(4) for (int c = 0; c < vecs; c++) {
+            const vec dy = load_lanes(r[n].dy + i + c * VL, lanes);
+            product[c] = vfma(dy, normalised(&r[n], i + c * VL, lanes), product[c]);
+            sum[c] += dy;
+        }
+    NN_UNROLL(4) for (int c = 0; c < vecs; c++) {
+        store_lanes(products + i + c * VL, product[c], lanes);
+        store_lanes(plain + i + c * VL, sum[c], lanes);
+    }
+}
+
+NN_INLINE int64_t together(int64_t size) { return size * ROWS <= TOGETHER ? ROWS : nn_max(1, TOGETHER / size); }
+
+NN_DEFINE_KERNEL(layer_norm_forward) {
+    const nn_layer_norm_args *a = args;
+    const int64_t some = together(a->size);
+    for (int64_t n = begin; n < end; n += some) forward_rows(a, n, nn_min(some, end - n));
 }
 
 NN_DEFINE_KERNEL(layer_norm_backward) {
     const nn_layer_norm_args *a = args;
-    const REAL *saved = a->saved;
-    const int64_t size = a->size;
+    const int64_t size = a->size, some = together(size);
     REAL *products = a->partial ? (REAL *)a->partial + begin / a->rows_a_piece * 2 * size : NULL;
     REAL *plain = products ? products + size : NULL;
     for (int64_t i = 0; products && i < 2 * size; i++) products[i] = 0;
-    for (int64_t n = begin; n < end; n++) {
-        const row r = {.x = (const REAL *)a->x + n * size, .dy = (const REAL *)a->dy + n * size, .weight = a->weight,
-                       .mean = saved[n], .inverse = saved[a->rows + n], .offset = saved[2 * a->rows + n]};
-        if (a->dx) {
-            double total[2];
-            sums(PRODUCTS, &r, size, total);
-            const double scale = -(double)r.inverse / (double)size;
-            const vec slope = vset((REAL)(scale * total[1])), level = vset(a->centred ? (REAL)(scale * total[0]) : 0);
-            REAL *dx = (REAL *)a->dx + n * size;
-            int64_t i = 0;
-            for (; i + VL <= size; i += VL) write_dx(dx, &r, i, VL, slope, level);
-            if (i < size) write_dx(dx, &r, i, size - i, slope, level);
-        }
+    for (int64_t first = begin; first < end; first += some) {
+        const int64_t count = nn_min(some, end - first);
+        row r[ROWS];
+        for (int64_t n = 0; n < count; n++) r[n] = row_of(a, first + n);
+        if (a->dx) dx_of_rows(a, r, first, count);
         if (!products) continue;
         int64_t i = 0;
-        for (; i + VL <= size; i += VL) add_weights(products, plain, &r, i, VL);
-        if (i < size) add_weights(products, plain, &r, i, size - i);
+        for (; i + CHAINS * VL <= size; i += CHAINS * VL) add_weights(products, plain, r, count, i, CHAINS, VL);
+        for (; i < size; i += VL) add_weights(products, plain, r, count, i, 1, nn_min(VL, size - i));
     }
 }

@@ -12,13 +12,8 @@
 #include "gemm.h"
 #include "linear.h"
 
-/* panel (k, GEMM_COLS) = b (k, cols), rows of b contiguous and `row` elements apart. */
+/* panel (k, GEMM_COLS) = b (k, cols), rows of b contiguous and `row` elements apart; zeros beyond its columns. */
 static void pack_plain(REAL *panel, const REAL *b, int64_t row, int64_t k, int64_t cols) {
-    if (cols == GEMM_COLS) {
-        for (int64_t p = 0; p < k; p++)
-            for (int v = 0; v < GEMM_VECS; v++) vstore(panel + p * GEMM_COLS + v * VL, vload(b + p * row + v * VL));
-        return;
-    }
     for (int64_t p = 0; p < k; p++)
         for (int v = 0; v < GEMM_VECS; v++) {
             const int64_t some = nn_max(0, nn_min(cols - v * VL, VL));
@@ -29,7 +24,7 @@ static void pack_plain(REAL *panel, const REAL *b, int64_t row, int64_t k, int64
 /*
  * Rows of b lie far apart: another page each, few sets of the first-level cache where the distance is a power of two.
  * Where three tiles or more read them, the first leaves a copy that lies close. At the right edge the copy is made
- * beforehand, with zeros beyond the columns.
+ * beforehand, with zeros beyond the columns, unless tiles are masked.
  */
 static void take_panel(gemm_panel *t, REAL *room, int64_t m) {
     if (t->cols < GEMM_COLS) {
@@ -227,7 +222,10 @@ NN_INLINE void outer_product(const nn_linear_args *l, int64_t begin, int64_t end
 static void weight_of_one(const nn_linear_args *l, int64_t begin, int64_t end) {
     const REAL *dy = l->dy;
     if (l->dbias)
-        for (int64_t i = begin; i < end; i++) ((REAL *)l->dbias)[i] = (l->overwrite ? 0 : ((REAL *)l->dbias)[i]) + dy[i];
+        for (int64_t i = begin; i < end; i++) {
+            REAL *sum = (REAL *)l->dbias + i;
+            *sum = (l->overwrite ? 0 : *sum) + dy[i];
+        }
     if (!l->dweight) return;
     int64_t j = 0;
     for (; j + ABREAST * VL <= l->in; j += ABREAST * VL) outer_product(l, begin, end, j, ABREAST, VL);

@@ -44,8 +44,7 @@ NN_DEFINE_KERNEL(linear_forward) {
     REAL start[GEMM_COLS] = {0};
     for (int64_t j = begin; j < end; j += GEMM_COLS) {
         const int64_t cols = nn_min(GEMM_COLS, end - j);
-        gemm_panel tile = {.ldc = l->out, .row = l->in, .step = 1, 
-                          .ldb = GEMM_COLS, .cols = cols};
+        gemm_panel tile = {.ldc = l->out, .row = l->in, .step = 1, .ldb = GEMM_COLS, .cols = cols};
         if (bias) {
             for (int64_t i = 0; i < cols; i++) start[i] = bias[j + i];
             tile.start = start;
@@ -71,14 +70,15 @@ NN_DEFINE_KERNEL(linear_pack_input) {
     const nn_linear_args *l = args;
     for (int64_t i = begin; i < end; i += GEMM_COLS)
         pack_transposed((REAL *)l->packed + i * l->in, (const REAL *)l->x + i * l->in, l->in, l->in,
-                             nn_min(GEMM_COLS, end - i));
+                        nn_min(GEMM_COLS, end - i));
 }
 
 /*
- * y (cols samples, rows features from j) = transpose of rows of weight times a panel of x^T; bias is added as the tile is
- * stored, in which a column is `rows` neighbours in y.
+ * y (cols samples, rows features from j) = transpose of rows of weight times a panel of x^T, plus bias: a column of
+ * the tile is `rows` neighbours in y.
  */
-NN_INLINE void store_swapped(const nn_linear_args *l, const REAL *tile, REAL *y, int64_t j, int64_t rows, int64_t cols) {
+NN_INLINE void store_swapped(const nn_linear_args *l, const REAL *tile, REAL *y, int64_t j, int64_t rows,
+                             int64_t cols) {
     const REAL *bias = l->bias;
     REAL start[GEMM_ROWS] = {0};
     if (bias)
@@ -110,8 +110,8 @@ NN_DEFINE_KERNEL(linear_forward_swapped) {
 enum { DOTS = 8 }; /* products at a time: of four samples and two features, two and four, one and eight */
 
 /* acc (samples, features) += lanes p and on, `some` of them, of rows of weight times rows of x. */
-NN_INLINE void add_dots(vec acc[DOTS], const REAL *const weight[DOTS], const REAL *const x[DOTS], int64_t p, int64_t some,
-                        int features, int samples) {
+NN_INLINE void add_dots(vec acc[DOTS], const REAL *const weight[DOTS], const REAL *const x[DOTS], int64_t p,
+                        int64_t some, int features, int samples) {
     vec xv[DOTS];
     NN_UNROLL(8) for (int s = 0; s < samples; s++) xv[s] = vkept(load_lanes(x[s] + p, some));
     NN_UNROLL(8) for (int f = 0; f < features; f++) {

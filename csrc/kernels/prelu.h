@@ -18,7 +18,7 @@ typedef struct nn_prelu_args {
     int64_t rows_a_piece;
 } nn_prelu_args;
 
-/* Columns where one weight serves all; elements a piece, about. */
-enum { NN_PRELU_WIDTH = 64, NN_PRELU_PIECE = 4096 };
+/* Columns where one weight serves all (what a strip of vectors takes in AVX2); elements a piece, about. */
+enum { NN_PRELU_WIDTH = 32, NN_PRELU_PIECE = 4096 };
 
 #endif

@@ -18,7 +18,10 @@
 /* Up to this many classes VL rows go side by side, one in each lane; beyond, a row goes along the vector. */
 enum { NARROW_CLASSES = 2 * VL, CHUNK_ROWS = 64 };
 
-NN_INLINE vec larger(vec a, vec b) { return vselect(b > a, b, a); }
+/* Elements of the rows that are worked on together: they stay in the first-level cache. */
+enum { TOGETHER = 4096 };
+
+NN_INLINE vec larger(vec a, vec b) { return vmax(b, a); } /* b > a ? b : a */
 
 /*
  * VL rows side by side: transposed into `lanes` (classes vectors, one row a lane), worked on there, and written
@@ -50,46 +53,64 @@ static NN_NOINLINE void softmax_narrow(REAL *p, REAL *sums, REAL *tops, const RE
         for (int64_t j = 0; j < classes; j++) p[i * classes + j] = lanes[j * VL + i];
 }
 
-/* One row along the vector; lanes past its end hold -inf, whose exponential adds nothing. */
-static NN_NOINLINE void softmax_wide(REAL *p, REAL *sums, REAL *tops, const REAL *x, int64_t classes) {
-    const vec lowest = vset(-(REAL)__builtin_inf());
-    const int64_t whole = classes / VL * VL, rest = classes - whole;
-    const vec last = vselect(vmask(rest), vload_some(x + whole, rest), lowest);
-    vec best[2] = {last, lowest}; /* side by side, to cover the latency of a comparison */
+static inline REAL top_of(const REAL *x, int64_t classes) {
+    vec best[2] = {vset(-(REAL)__builtin_inf()), vset(-(REAL)__builtin_inf())}; /* to cover a comparison's latency */
     int64_t at = 0;
-    for (; at + 2 * VL <= whole; at += 2 * VL) {
+    for (; at + 2 * VL <= classes; at += 2 * VL) {
         best[0] = larger(best[0], vload(x + at));
         best[1] = larger(best[1], vload(x + at + VL));
     }
-    if (at < whole) best[1] = larger(best[1], vload(x + at));
+    /* What is left, from vectors that end with the row: a number may be looked at twice. */
+    if (at + VL < classes) best[0] = larger(best[0], vload(x + at));
+    best[1] = larger(best[1], vload(x + classes - VL));
     REAL lane[VL];
     vstore(lane, larger(best[0], best[1]));
-    REAL highest = lane[0];
-    for (int i = 1; i < VL; i++) highest = lane[i] > highest ? lane[i] : highest;
+    for (int width = VL / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) lane[i] = lane[i + width] > lane[i] ? lane[i + width] : lane[i];
+    return lane[0];
+}
 
-    const vec top = vset(highest);
-    vec sum = vset(0);
-    for (int64_t j = 0; j < whole; j += VL) {
-        const vec e = vexp_nonpositive(vload(x + j) - top);
-        sum += e;
+/* p = exp(x - top), a row, where there is a p; returns the sum. */
+static inline REAL exponentials_of(REAL *p, const REAL *x, REAL top, int64_t classes) {
+    vec sum[2] = {{0}};
+    int64_t j = 0;
+    for (; j + VL <= classes; j += VL) {
+        const vec e = vexp_nonpositive(vload(x + j) - vset(top));
+        const vec more = sum[0] + e;
+        sum[0] = sum[1], sum[1] = more; /* in turn */
         if (p) vstore(p + j, e);
     }
-    const vec e = vselect(vmask(rest), vexp_nonpositive(last - top), vset(0));
-    const REAL total = vsum(sum + e);
-    *sums = total;
-    *tops = highest;
-    if (!p) return;
-    const vec inverse = vset(1) / vset(total);
-    for (int64_t j = 0; j < whole; j += VL) vstore(p + j, vload(p + j) * inverse);
-    vstore_some(p + whole, e * inverse, rest);
+    const int64_t rest = classes - j;
+    if (rest > 0) {
+        const vec e = vexp_nonpositive(vload_some(x + j, rest) - vset(top));
+        sum[0] += vselect(vmask(rest), e, vset(0));
+        if (p) vstore_some(p + j, e, rest);
+    }
+    return vsum(sum[0] + sum[1]);
+}
+
+/*
+ * Rows along the vector, of NARROW_CLASSES and more. Each step is taken for all of them before the next one: a row's
+ * own steps wait for each other.
+ */
+static NN_NOINLINE void softmax_wide(REAL *p, REAL *sums, REAL *tops, const REAL *x, int64_t rows, int64_t classes) {
+    for (int64_t i = 0; i < rows; i++) tops[i] = top_of(x + i * classes, classes);
+    for (int64_t i = 0; i < rows; i++)
+        sums[i] = exponentials_of(p ? p + i * classes : NULL, x + i * classes, tops[i], classes);
+    for (int64_t i = 0; p && i < rows; i++) {
+        REAL *y = p + i * classes;
+        const vec inverse = vset(1) / vset(sums[i]);
+        int64_t j = 0;
+        for (; j + VL <= classes; j += VL) vstore(y + j, vload(y + j) * inverse);
+        if (j < classes) vstore_some(y + j, vload_some(y + j, classes - j) * inverse, classes - j);
+    }
 }
 
 /* y = x - top - log_sum, a row */
 static inline void logarithms_of(REAL *y, const REAL *x, REAL top, REAL log_sum, int64_t classes) {
-    for (int64_t j = 0; j < classes; j += VL) {
-        const int64_t lanes = nn_min(VL, classes - j);
-        store_lanes(y + j, load_lanes(x + j, lanes) - vset(top) - vset(log_sum), lanes);
-    }
+    int64_t j = 0;
+    for (; j + VL <= classes; j += VL) vstore(y + j, vload(x + j) - vset(top) - vset(log_sum));
+    if (j < classes) vstore_some(y + j, vload_some(x + j, classes - j) - vset(top) - vset(log_sum), classes - j);
 }
 
 NN_DEFINE_KERNEL(softmax_forward) {
@@ -107,8 +128,10 @@ NN_DEFINE_KERNEL(softmax_forward) {
                 softmax_narrow(p ? p + i * classes : NULL, sums + i, tops + i, x + i * classes,
                                nn_min(VL, rows - i), classes);
         } else {
-            for (int64_t i = 0; i < rows; i++)
-                softmax_wide(p ? p + i * classes : NULL, sums + i, tops + i, x + i * classes, classes);
+            const int64_t some = nn_max(1, TOGETHER / classes);
+            for (int64_t i = 0; i < rows; i += some)
+                softmax_wide(p ? p + i * classes : NULL, sums + i, tops + i, x + i * classes, nn_min(some, rows - i),
+                             classes);
         }
         for (int64_t i = 0; i < rows; i += VL) {
             const int64_t some = nn_min(VL, rows - i);
@@ -131,27 +154,34 @@ NN_DEFINE_KERNEL(softmax_forward) {
     if (a->partial) a->partial[begin / a->rows_a_piece] = total;
 }
 
+/* One vector of a row of softmax_backward: what it adds to the sum, and dx. */
+NN_INLINE vec term_of(const nn_softmax_args *a, const REAL *y, const REAL *dy, int64_t lanes, vec sum) {
+    const vec d = load_lanes(dy, lanes);
+    return a->of_logarithms ? sum + d : vfma(d, load_lanes(y, lanes), sum);
+}
+
+NN_INLINE void write_dx(const nn_softmax_args *a, REAL *dx, const REAL *y, const REAL *dy, int64_t lanes, vec total) {
+    const vec d = load_lanes(dy, lanes), v = load_lanes(y, lanes);
+    store_lanes(dx, a->of_logarithms ? d - vexp_nonpositive(v) * total : v * (d - total), lanes);
+}
+
 /*
  * From y: dx = y (dy - sum of dy y), and of the logarithms dx = dy - exp(y) (sum of dy), row by row.
  */
 NN_DEFINE_KERNEL(softmax_backward) {
     const nn_softmax_args *a = args;
-    const int64_t classes = a->classes;
+    const int64_t classes = a->classes, whole = classes / VL * VL, rest = classes - whole;
     for (int64_t row = begin; row < end; row++) {
         const REAL *y = (const REAL *)a->saved + row * classes, *dy = (const REAL *)a->dy + row * classes;
         REAL *dx = (REAL *)a->dx + row * classes;
-        vec sum = vset(0);
-        for (int64_t j = 0; j < classes; j += VL) {
-            const int64_t lanes = nn_min(VL, classes - j);
-            const vec d = load_lanes(dy + j, lanes);
-            sum = a->of_logarithms ? sum + d : vfma(d, load_lanes(y + j, lanes), sum);
+        vec sum[2] = {{0}};
+        for (int64_t j = 0; j < whole; j += VL) {
+            const vec more = term_of(a, y + j, dy + j, VL, sum[0]);
+            sum[0] = sum[1], sum[1] = more; /* in turn */
         }
-        const vec total = vset(vsum(sum));
-        for (int64_t j = 0; j < classes; j += VL) {
-            const int64_t lanes = nn_min(VL, classes - j);
-            const vec d = load_lanes(dy + j, lanes), v = load_lanes(y + j, lanes);
-            const vec own = a->of_logarithms ? d - vexp_nonpositive(v) * total : v * (d - total);
-            store_lanes(dx + j, own, lanes);
-        }
+        if (rest > 0) sum[0] = term_of(a, y + whole, dy + whole, rest, sum[0]);
+        const vec total = vset(vsum(sum[0] + sum[1]));
+        for (int64_t j = 0; j < whole; j += VL) write_dx(a, dx + j, y + j, dy + j, VL, total);
+        if (rest > 0) write_dx(a, dx + whole, y + whole, dy + whole, rest, total);
     }
 }

@@ -17,6 +17,7 @@ typedef struct nn_update_args {
     const nn_update_tensor *tensors; /* begin and end count through all of them, one behind the other */
     int64_t tensor_count;
     double lr, weight_decay;
+    bool decay; /* weight_decay is not 0 */
     bool clear_grad;
     double grad_scale; /* factor on the gradient: clipping by norm, and -1 where the aim is a maximum */
     double max_value;  /* then its magnitude is at most so much; infinite: any */
@@ -28,6 +29,7 @@ typedef struct nn_update_args {
 
     /* Adam, with the bias corrections of this step taken in; RMSprop, Adagrad and Lion take from these */
     double beta1, one_minus_beta1, beta2, one_minus_beta2, eps;
+    bool short_memory;     /* beta1 is small: the mean is taken from its nearer end */
     double shrink;         /* what decoupled weight decay leaves: 1 - lr weight_decay */
     double step_size;      /* lr / (1 - beta1^t) */
     double root_scale;     /* 1 / sqrt(1 - beta2^t) */

@@ -35,25 +35,26 @@ static inline tensor_part part_of(const nn_update_tensor *t, int64_t *begin, int
     return part;
 }
 
-/* The factors in the element type, out of reach of stores to parameters: they stay in registers. */
+/* The factors in the element type, one in every lane, out of reach of stores to parameters: they stay in registers. */
 typedef struct factors {
-    REAL lr, weight_decay, momentum, one_minus_dampening;
-    REAL beta1, one_minus_beta1, beta2, one_minus_beta2, eps, shrink, step_size, root_scale;
-    REAL grad_scale, max_value;
+    vec minus_lr, weight_decay, momentum, one_minus_dampening;
+    vec beta1, one_minus_beta1, beta2, one_minus_beta2, eps, shrink, minus_step, root_scale;
+    vec grad_scale, max_value;
     bool decay, velocity, nesterov, first, short_memory, clear_grad, clipped, amsgrad, centered;
 } factors;
 
 static inline factors factors_of(const nn_update_args *a) {
     return (factors){
-        .lr = (REAL)a->lr, .weight_decay = (REAL)a->weight_decay, .momentum = (REAL)a->momentum,
-        .one_minus_dampening = (REAL)a->one_minus_dampening, .beta1 = (REAL)a->beta1,
-        .one_minus_beta1 = (REAL)a->one_minus_beta1, .beta2 = (REAL)a->beta2,
-        .one_minus_beta2 = (REAL)a->one_minus_beta2, .eps = (REAL)a->eps, .shrink = (REAL)a->shrink,
-        .step_size = (REAL)a->step_size, .root_scale = (REAL)a->root_scale,
-        .decay = a->weight_decay != 0, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
-        .short_memory = a->one_minus_beta1 >= 0.5, .clear_grad = a->clear_grad, .amsgrad = a->amsgrad,
-        .centered = a->centered, .grad_scale = (REAL)a->grad_scale, .max_value = (REAL)a->max_value,
-        .clipped = a->grad_scale != 1 || a->max_value < (double)MATH_LARGEST};
+        .minus_lr = vset((REAL)-a->lr), .weight_decay = vset((REAL)a->weight_decay),
+        .momentum = vset((REAL)a->momentum), .one_minus_dampening = vset((REAL)a->one_minus_dampening),
+        .beta1 = vset((REAL)a->beta1), .one_minus_beta1 = vset((REAL)a->one_minus_beta1),
+        .beta2 = vset((REAL)a->beta2), .one_minus_beta2 = vset((REAL)a->one_minus_beta2), .eps = vset((REAL)a->eps),
+        .shrink = vset((REAL)a->shrink), .minus_step = vset((REAL)-a->step_size),
+        .root_scale = vset((REAL)a->root_scale), .grad_scale = vset((REAL)a->grad_scale),
+        .max_value = vset((REAL)a->max_value),
+        .decay = a->decay, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
+        .short_memory = a->short_memory, .clear_grad = a->clear_grad, .amsgrad = a->amsgrad,
+        .centered = a->centered, .clipped = a->grad_scale != 1 || a->max_value < (double)MATH_LARGEST};
 }
 
 /*
@@ -68,10 +69,9 @@ NN_INLINE vec without_subnormals(vec v) {
 NN_INLINE vec gradient_at(const factors *f, const tensor_part *t, int64_t i, vec p) {
     vec g = vload(t->grad + i);
     if (f->clipped) {
-        const vec largest = vset(f->max_value);
-        g = vmax(-largest, vmin(largest, g * vset(f->grad_scale)));
+        g = vmax(-f->max_value, vmin(f->max_value, g * f->grad_scale));
     }
-    return f->decay ? vfma(vset(f->weight_decay), p, g) : g;
+    return f->decay ? vfma(f->weight_decay, p, g) : g;
 }
 
 /* The new weights, and the gradient cleared where that is asked for. */
@@ -84,110 +84,124 @@ NN_INLINE void sgd_at(const factors *f, const tensor_part *t, int64_t i) {
     const vec p = vload(t->param + i);
     vec g = gradient_at(f, t, i, p);
     if (f->velocity) {
-        const vec momentum = vset(f->momentum);
         vec b = g;
-        if (!f->first) b = vfma(momentum, vload(t->state[0] + i), vset(f->one_minus_dampening) * g);
+        if (!f->first) b = vfma(f->momentum, vload(t->state[0] + i), f->one_minus_dampening * g);
         b = without_subnormals(b);
         vstore(t->state[0] + i, b);
-        g = f->nesterov ? vfma(momentum, b, g) : b;
+        g = f->nesterov ? vfma(f->momentum, b, g) : b;
     }
-    store_at(f, t, i, vfma(vset(-f->lr), g, p));
+    store_at(f, t, i, vfma(f->minus_lr, g, p));
+}
+
+/* Without options: a loop that asks for none at each vector, and is as fast as memory. */
+NN_INLINE void plain_sgd_at(const factors *f, const tensor_part *t, int64_t i) {
+    store_at(f, t, i, vfma(f->minus_lr, vload(t->grad + i), vload(t->param + i)));
 }
 
 NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i) {
-    const vec p = vload(t->param + i) * vset(f->shrink);
+    const vec p = vload(t->param + i) * f->shrink;
     const vec g = gradient_at(f, t, i, p);
     vec m = vload(t->state[0] + i), v = vload(t->state[1] + i);
     /* From the nearer end, as PyTorch: with a short memory an old large m leaves no rounding behind. */
-    if (f->short_memory) m = vfma(vset(f->beta1), m - g, g);
-    else m = vfma(vset(f->one_minus_beta1), g - m, m);
+    if (f->short_memory) m = vfma(f->beta1, m - g, g);
+    else m = vfma(f->one_minus_beta1, g - m, m);
     m = without_subnormals(m);
-    v = vfma(vset(f->one_minus_beta2) * g, g, vset(f->beta2) * v);
+    v = vfma(f->one_minus_beta2 * g, g, f->beta2 * v);
     vstore(t->state[0] + i, m);
     vstore(t->state[1] + i, v);
     if (f->amsgrad) {
         v = vmax(vload(t->state[2] + i), v);
         vstore(t->state[2] + i, v);
     }
-    const vec root = vfma(vsqrt(v), vset(f->root_scale), vset(f->eps));
-    store_at(f, t, i, vfma(vset(-f->step_size), m / root, p));
+    const vec root = vfma(vsqrt(v), f->root_scale, f->eps);
+    store_at(f, t, i, vfma(f->minus_step, m / root, p));
 }
 
 NN_INLINE void rmsprop_at(const factors *f, const tensor_part *t, int64_t i) {
     const vec p = vload(t->param + i), g = gradient_at(f, t, i, p);
-    vec v = vfma(vset(f->one_minus_beta2) * g, g, vset(f->beta2) * vload(t->state[0] + i));
+    vec v = vfma(f->one_minus_beta2 * g, g, f->beta2 * vload(t->state[0] + i));
     vstore(t->state[0] + i, v);
     if (f->centered) {
         REAL *at = (f->velocity ? t->state[2] : t->state[1]) + i;
         vec mean = vload(at);
-        mean = without_subnormals(vfma(vset(f->one_minus_beta2), g - mean, mean));
+        mean = without_subnormals(vfma(f->one_minus_beta2, g - mean, mean));
         vstore(at, mean);
         v = vfma(-mean, mean, v);
     }
-    vec d = g / (vsqrt(v) + vset(f->eps));
+    vec d = g / (vsqrt(v) + f->eps);
     if (f->velocity) {
-        d = without_subnormals(vfma(vset(f->momentum), vload(t->state[1] + i), d));
+        d = without_subnormals(vfma(f->momentum, vload(t->state[1] + i), d));
         vstore(t->state[1] + i, d);
     }
-    store_at(f, t, i, vfma(vset(-f->lr), d, p));
+    store_at(f, t, i, vfma(f->minus_lr, d, p));
 }
 
 NN_INLINE void adagrad_at(const factors *f, const tensor_part *t, int64_t i) {
     const vec p = vload(t->param + i), g = gradient_at(f, t, i, p);
     const vec v = vfma(g, g, vload(t->state[0] + i));
     vstore(t->state[0] + i, v);
-    store_at(f, t, i, vfma(vset(-f->step_size), g / (vsqrt(v) + vset(f->eps)), p));
+    store_at(f, t, i, vfma(f->minus_step, g / (vsqrt(v) + f->eps), p));
 }
 
 NN_INLINE void lion_at(const factors *f, const tensor_part *t, int64_t i) {
-    const vec p = vload(t->param + i) * vset(f->shrink), g = gradient_at(f, t, i, p);
+    const vec p = vload(t->param + i) * f->shrink, g = gradient_at(f, t, i, p);
     const vec m = vload(t->state[0] + i);
-    const vec c = vfma(vset(f->one_minus_beta1), g, vset(f->beta1) * m), one = vset(1);
+    const vec c = vfma(f->one_minus_beta1, g, f->beta1 * m), one = vset(1);
     const vec sign = vselect(c > 0, one, vselect(c < 0, -one, c)); /* of 0 it is 0, of NaN NaN */
-    vstore(t->state[0] + i, without_subnormals(vfma(vset(f->one_minus_beta2), g, vset(f->beta2) * m)));
-    store_at(f, t, i, vfma(vset(-f->lr), sign, p));
+    vstore(t->state[0] + i, without_subnormals(vfma(f->one_minus_beta2, g, f->beta2 * m)));
+    store_at(f, t, i, vfma(f->minus_lr, sign, p));
 }
 
 /*
- * The last `count` elements of a part, fewer than a vector, to `tail` and back: there they are a vector, with zeros
- * behind, so that each rule is one piece of code.
+ * Elements at `at`, fewer than a vector, to `tail` or back: there they are a vector, with zeros behind, so that each rule
+ * is one piece of code.
  */
-static NN_NOINLINE void move_tail(const tensor_part *t, int64_t count, REAL tail[5][VL], bool back) {
-    REAL *const arrays[5] = {t->param, t->grad, t->state[0], t->state[1], t->state[2]};
-    const size_t bytes = (size_t)count * sizeof(REAL);
+static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t count, REAL tail[5][VL], bool back) {
+    void *const arrays[5] = {t->param, t->grad, t->state[0], t->state[1], t->state[2]};
     for (int i = 0; i < 5; i++) {
+        REAL *from = (REAL *)arrays[i] + at;
         if (!arrays[i]) continue;
-        REAL *at = arrays[i] + t->count - count;
-        if (back) memcpy(at, tail[i], bytes);
-        else memcpy(tail[i], at, bytes);
+        if (back) vstore_some(from, vload(tail[i]), count);
+        else vstore(tail[i], vload_some(from, count));
     }
 }
 
 /* The rule over all tensors: of each part the whole vectors where they lie, then its tail. */
 #define UPDATE_ALL(rule)                                                                      \
-    const nn_update_args *a = args;                                                           \
-    const factors f = factors_of(a);                                                          \
     for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {                                \
-        const tensor_part t = part_of(&a->tensors[k], &begin, &end);                          \
-        const int64_t rest = t.count > 0 ? t.count % VL : 0;                                  \
-        REAL tail[5][VL] = {{0}};                                                             \
-        tensor_part now = t;                                                                  \
+        const nn_update_tensor *t = &a->tensors[k];                                           \
+        const int64_t last = nn_min(end, t->count);                                           \
+        tensor_part now = part_of(t, &begin, &end);                                           \
+        const int64_t rest = now.count > 0 ? now.count % VL : 0;                              \
         now.count -= rest;                                                                    \
         for (int pass = 0; pass < (rest ? 2 : 1); pass++) {                                   \
             if (pass) {                                                                       \
-                move_tail(&t, rest, tail, false);                                             \
+                move_tail(t, last - rest, rest, tail, false);                                 \
                 now = (tensor_part){tail[0], tail[1], {tail[2], tail[3], tail[4]}, rest};     \
             }                                                                                 \
             for (int64_t i = 0; i < now.count; i += VL) rule(&f, &now, i);                    \
         }                                                                                     \
-        if (rest) move_tail(&t, rest, tail, true);                                            \
+        if (rest) move_tail(t, last - rest, rest, tail, true);                                \
     }
 
-NN_DEFINE_KERNEL(sgd_update) { UPDATE_ALL(sgd_at) }
-NN_DEFINE_KERNEL(adam_update) { UPDATE_ALL(adam_at) }
-NN_DEFINE_KERNEL(rmsprop_update) { UPDATE_ALL(rmsprop_at) }
-NN_DEFINE_KERNEL(adagrad_update) { UPDATE_ALL(adagrad_at) }
-NN_DEFINE_KERNEL(lion_update) { UPDATE_ALL(lion_at) }
+#define WITH_FACTORS                 \
+    const nn_update_args *a = args;  \
+    const factors f = factors_of(a); \
+    REAL tail[5][VL];
+
+NN_DEFINE_KERNEL(sgd_update) {
+    WITH_FACTORS
+    if (f.velocity || f.decay || f.clipped) {
+        UPDATE_ALL(sgd_at)
+    } else {
+        UPDATE_ALL(plain_sgd_at)
+    }
+}
+
+NN_DEFINE_KERNEL(adam_update) { WITH_FACTORS UPDATE_ALL(adam_at) }
+NN_DEFINE_KERNEL(rmsprop_update) { WITH_FACTORS UPDATE_ALL(rmsprop_at) }
+NN_DEFINE_KERNEL(adagrad_update) { WITH_FACTORS UPDATE_ALL(adagrad_at) }
+NN_DEFINE_KERNEL(lion_update) { WITH_FACTORS UPDATE_ALL(lion_at) }
 
 /*
  * The sum of the squares of the gradients in [begin, end), in double: squares of float32 numbers neither overflow nor

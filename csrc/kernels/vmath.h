@@ -16,6 +16,7 @@ enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
 #define MATH_ROUNDER 0x1.8p23f     /* added and taken away again: rounds to an integer */
 #define MATH_EXP_LOW (-104.0f)     /* exp rounds to 0 from here down, */
 #define MATH_EXP_HIGH 89.0f        /* and to infinity from here up */
+#define MATH_SIGMOID_ONE 20.0f     /* 1 / (1 + exp(-x)) rounds to 1 from here up */
 #define MATH_EXPM1_ONE (-26.0f)    /* exp(x) - 1 rounds to -1 from here down */
 #define MATH_LN2_HIGH 0x1.63p-1f   /* short, so that a product with an exponent is exact without FMA */
 #define MATH_LN2_LOW (-0x1.bd0106p-13f)
@@ -31,6 +32,7 @@ enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
 #define MATH_ROUNDER 0x1.8p52
 #define MATH_EXP_LOW (-746.0)
 #define MATH_EXP_HIGH 710.0
+#define MATH_SIGMOID_ONE 40.0
 #define MATH_EXPM1_ONE (-40.0)
 #define MATH_LN2_HIGH 0x1.62e42feep-1
 #define MATH_LN2_LOW 0x1.a39ef35793c76p-33
@@ -147,13 +149,18 @@ NN_INLINE vec math_exp_lifted(vec x) {
 NN_INLINE vec vexp_nonpositive(vec x) { return math_exp_lifted(math_at_least(x, MATH_EXP_LOW)) * MATH_DOWN; }
 
 /*
- * 1 / (1 + exp(-x)), from e = exp(-|x|) so that nothing overflows and small results keep all their digits:
- * 1 / (1 + e) to the right of 0, e / (1 + e) to the left; numerator lifted, result put down again.
+ * 1 / (1 + exp(-x)) = DOWN / (DOWN + exp(-x) DOWN): so far down exp(-x) does not overflow where the result is small but
+ * not 0, and the quotient is rounded once, where it is too small for a normal number too. With s = -r = x + n ln 2 the
+ * signs are those of the fused products.
  */
 NN_INLINE vec vsigmoid(vec x) {
-    const vec e = math_exp_lifted(math_at_least(vnegabs(x), MATH_EXP_LOW));
-    const vec above = vselect_sign(x, e, MATH_UP);
-    return above / vfma(e, MATH_DOWN, vset(1)) * MATH_DOWN;
+    const vec held = math_at_most(math_at_least(x, MATH_EXP_LOW), MATH_SIGMOID_ONE);
+    const vec shifted = vfma(held, vset((REAL)-0x1.71547652b82fep0), vset(MATH_ROUNDER - (REAL)MATH_LIFT));
+    const vec n = shifted - vset(MATH_ROUNDER - (REAL)MATH_LIFT);
+    const vec s = vfma(n, vset(MATH_LN2_LOW), vfma(n, vset(MATH_LN2_HIGH), held)), square = s * s;
+    const vec power = math_power((uvec)shifted, 0);
+    const vec rest = vfma(square, MATH_POLYNOMIAL_PAIRS(-s, square, math_exp_terms), -s);
+    return MATH_DOWN / (vfma(power, rest, power) + MATH_DOWN);
 }
 
 /* exp(x) - 1 for x <= 0 (or NaN): 2^n - 1 is exact or far above the rest. */

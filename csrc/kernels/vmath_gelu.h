@@ -13,45 +13,35 @@
 
 #include "vmath.h"
 
-/* G(a) = exp(a^2 / 2) Phi(-a) = up / down for 0 <= a <= GELU_END, where x Phi(x) rounds to 0 beyond -GELU_END. */
+/*
+ * G(a) = exp(a^2 / 2) Phi(-a) = up / down for 0 <= a <= GELU_END, where x Phi(x) rounds to 0 beyond -GELU_END. Terms 2 i
+ * and 2 i + 1 have the factor (-2)^i: gelu_sum reckons with -a^2 / 2.
+ */
 #if NN_BITS == 32
 #define GELU_END 14.6f
 #define GELU_TANH_END 11.2f
 #define GELU_SHORT (~(INT)0xfff) /* leaves half of a number's digits */
-static const REAL gelu_up[] = {0.5f, 0x1.c04de4p-2f, 0x1.766f4cp-3f, 0x1.4ba8bep-5f, 0x1.0c1f90p-8f};
-static const REAL gelu_down[] = {1, 0x1.ac6920p+0f, 0x1.336e12p+0f, 0x1.dfa1a8p-2f, 0x1.9fb318p-4f, 0x1.5009eep-7f};
+static const REAL gelu_up[] = {
+    0.5f, 0x1.c04de4p-2f, -0x1.766f4cp-2f, -0x1.4ba8bep-4f, 0x1.0c1f90p-6f};
+static const REAL gelu_down[] = {
+    1, 0x1.ac6920p+0f, -0x1.336e12p+1f, -0x1.dfa1a8p-1f, 0x1.9fb318p-2f, 0x1.5009eep-5f};
 #else
 #define GELU_END 38.7
 #define GELU_TANH_END 22.0
 #define GELU_SHORT (~(INT)0x7ffffff)
-static const REAL gelu_up[] = {0.5,
-                               0x1.a7e1c03793638p-1,
-                               0x1.5befc2d53f41bp-1,
-                               0x1.6de30cb7cce01p-2,
-                               0x1.0e66090accee3p-3,
-                               0x1.2426332ab31c6p-5,
-                               0x1.d2ba590bfcdabp-8,
-                               0x1.108104dd0bb69p-10,
-                               0x1.bee7616b98062p-14,
-                               0x1.d40a1897f8cc5p-18,
-                               0x1.e14e7b8383d2cp-23};
-static const REAL gelu_down[] = {1,
-                                 0x1.3a11f4eb1a8b1p+1,
-                                 0x1.688f5c469b128p+1,
-                                 0x1.002a3cc49b66dp+1,
-                                 0x1.f5c30e4a2b800p-1,
-                                 0x1.64a20d5cd7199p-2,
-                                 0x1.78af37a397aa3p-4,
-                                 0x1.28d5f784d77a5p-6,
-                                 0x1.57d3126122d25p-9,
-                                 0x1.18a500350485ap-12,
-                                 0x1.254cdb5ad6742p-16,
-                                 0x1.2d9d39f5a1467p-21};
+static const REAL gelu_up[] = {
+    0.5, 0x1.a7e1c03793638p-1, -0x1.5befc2d53f41bp+0, -0x1.6de30cb7cce01p-1, 0x1.0e66090accee3p-1,
+    0x1.2426332ab31c6p-3, -0x1.d2ba590bfcdabp-5, -0x1.108104dd0bb69p-7, 0x1.bee7616b98062p-10, 0x1.d40a1897f8cc5p-14,
+    -0x1.e14e7b8383d2cp-18};
+static const REAL gelu_down[] = {
+    1, 0x1.3a11f4eb1a8b1p+1, -0x1.688f5c469b128p+2, -0x1.002a3cc49b66dp+2, 0x1.f5c30e4a2b800p+1,
+    0x1.64a20d5cd7199p+0, -0x1.78af37a397aa3p-1, -0x1.28d5f784d77a5p-3, 0x1.57d3126122d25p-5, 0x1.18a500350485ap-8,
+    -0x1.254cdb5ad6742p-11, -0x1.2d9d39f5a1467p-16};
 #endif
 
 /*
  * terms[0] + terms[1] a + ... , even and odd powers apart: of the ways to add up these terms, all positive, the one
- * with the least rounding. square = a^2.
+ * with the least rounding. square = -a^2 / 2, as the exponential needs it; the factors -2 cost no digits.
  */
 NN_INLINE vec gelu_sum(vec a, vec square, const REAL *terms, int count) {
     const int last = (count - 1) / 2 * 2, odd = count % 2 ? count - 2 : count - 1;
@@ -63,23 +53,31 @@ NN_INLINE vec gelu_sum(vec a, vec square, const REAL *terms, int count) {
 #define GELU_SUM(a, square, terms) gelu_sum(a, square, terms, (int)(sizeof(terms) / sizeof(REAL)))
 
 /*
- * factor exp(-a^2 / 2) MATH_UP. The square is kept in two numbers: rounded to one, its error in the exponent would
- * cost a hundred units in the tail. Where there is no FMA the first of them is the square of a short number.
+ * exp(-a^2 / 2) MATH_UP in two parts, 2^n and exp(r) - 1. The square is kept in two numbers: rounded to one, its error
+ * in the exponent would cost a hundred units in the tail. Where there is no FMA the first of them is the square of a
+ * short number.
  */
-NN_INLINE vec gelu_bell(vec factor, vec a) {
+typedef struct gelu_bell {
+    vec square; /* -a^2 / 2, rounded once */
+    uvec power; /* n + MATH_LIFT where the exponent stands: added to a number's bits it is a product, if that is normal */
+    vec rest;
+} gelu_bell;
+
+NN_INLINE gelu_bell gelu_bell_of(vec a) {
 #if NN_HAVE_FMA
     const vec half = a * vset(R(-0.5));
-    const vec square = half * a, rest = vfma(half, a, -square);
+    const vec square = half * a, rest = vfma(half, a, -square), whole = square;
 #else
     const vec head = (vec)((ivec)a & ivset(GELU_SHORT));
     const vec square = head * head * vset(R(-0.5)), rest = (a - head) * (a + head) * vset(R(-0.5));
+    const vec whole = a * a * vset(R(-0.5));
 #endif
     /* As math_exp_split, but with the rest added where it is not waited for. */
-    const vec shifted = vfma(square, vset((REAL)0x1.71547652b82fep0), vset(MATH_ROUNDER));
-    const vec n = shifted - vset(MATH_ROUNDER);
+    const vec rounder = vset(MATH_ROUNDER + (REAL)MATH_LIFT);
+    const vec shifted = vfma(square, vset((REAL)0x1.71547652b82fep0), rounder);
+    const vec n = shifted - rounder;
     const vec r = vfma(n, vset(-MATH_LN2_HIGH), square) + vfma(n, vset(-MATH_LN2_LOW), rest);
-    const vec lifted = factor * math_power((uvec)shifted, MATH_LIFT); /* exact, and ready before the rest is */
-    return vfma(lifted, math_expm1_rest(r), lifted);
+    return (gelu_bell){whole, (uvec)shifted << MANTISSA_BITS, math_expm1_rest(r)};
 }
 
 /* |x| held at GELU_END; NaN stays NaN. */
@@ -87,17 +85,20 @@ NN_INLINE vec gelu_reach(vec x) { return math_at_most(vabs(x), GELU_END); }
 
 /* x Phi(x) = max(x, 0) - a Phi(-a) with a = |x|; the 0 is negative, so that -0 comes of a tail too small. */
 NN_INLINE vec vgelu(vec x) {
-    const vec a = gelu_reach(x), square = a * a;
-    const vec up = GELU_SUM(a, square, gelu_up), down = GELU_SUM(a, square, gelu_down);
-    const vec tail = gelu_bell(a * up / down, a);
-    return vfma(tail, -MATH_DOWN, vmax(vset(R(-0.0)), x));
+    const vec a = gelu_reach(x);
+    const gelu_bell bell = gelu_bell_of(a);
+    const vec up = GELU_SUM(a, bell.square, gelu_up), down = GELU_SUM(a, bell.square, gelu_down);
+    const vec lifted = a * (vec)((uvec)up + bell.power) / down;
+    return vfma(vfma(lifted, bell.rest, lifted), -MATH_DOWN, vmax(vset(R(-0.0)), x));
 }
 
 /* Phi(x) + x phi(x): to the left of 0 exp(-a^2/2) (G(a) - a / sqrt(2 pi)), to the right 1 less that. */
 NN_INLINE vec vgelu_derivative(vec x) {
-    const vec a = gelu_reach(x), square = a * a;
-    const vec up = GELU_SUM(a, square, gelu_up), down = GELU_SUM(a, square, gelu_down);
-    const vec left = gelu_bell(vfma(a, vset((REAL)-0.39894228040143267794), up / down), a) * MATH_DOWN;
+    const vec a = gelu_reach(x);
+    const gelu_bell bell = gelu_bell_of(a);
+    const vec up = GELU_SUM(a, bell.square, gelu_up), down = GELU_SUM(a, bell.square, gelu_down);
+    const vec lifted = vfma(a, vset((REAL)-0.39894228040143267794), up / down) * (vec)(bell.power + (uvec)vset(1));
+    const vec left = vfma(lifted, bell.rest, lifted) * MATH_DOWN;
     return vselect(x > vset(0), vset(1) - left, left);
 }
 

@@ -15,6 +15,7 @@ static inline nn_status nn_elementwise_plan(nn_op *op, int flops_each, int needs
     op->flops = nn_size_mul(op->x_count, flops_each);
     if (op->flops < 0) return nn_fail(error, NN_MEMORY_ERROR, "x", -1, op->x[0], "small enough to count in", INT64_MAX);
     op->needs = needs;
+    op->elementwise = true;
     return NN_OK;
 }
 

@@ -29,8 +29,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     return NN_OK;
 }
 
-/* Whether each index names a row of the weight. */
-static nn_status check(const nn_op *op, const int64_t *x, nn_error *error) {
+nn_status nn_indices_check(const nn_op *op, const int64_t *x, nn_error *error) {
     for (int64_t i = 0; i < op->x_count; i++) {
         if ((uint64_t)x[i] < (uint64_t)op->entries) continue;
         if (x[i] < 0) return nn_fail(error, NN_INDEX_ERROR, "x", i, x[i], "at least", 0);
@@ -40,7 +39,7 @@ static nn_status check(const nn_op *op, const int64_t *x, nn_error *error) {
 }
 
 static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
-    const nn_status status = check(op, io->x, error);
+    const nn_status status = nn_indices_check(op, io->x, error);
     if (status != NN_OK || op->channels == 0) return status;
     const nn_gather_args args = {.rows = io->y, .source = io->weight, .order = io->x, .channels = op->channels,
                                  .pixels = 1};
@@ -51,7 +50,7 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
 }
 
 static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
-    const nn_status status = check(op, io->x, error);
+    const nn_status status = nn_indices_check(op, io->x, error);
     if (status != NN_OK || !io->dweight) return status;
     const nn_embedding_args args = {.dweight = io->dweight, .dy = io->dy, .indices = io->x, .count = op->x_count,
                                     .size = op->channels, .padding_entry = op->padding_entry};

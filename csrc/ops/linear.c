@@ -29,9 +29,50 @@ static nn_kernel_id forward_kernel(int64_t n, int64_t in, int64_t out) {
     return NN_KERNEL_linear_forward;
 }
 
-/* Small batches do so little per element of dweight that it must pass through registers just once, in order. */
-static nn_kernel_id weight_kernel(int64_t n) {
-    return n <= 2 ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
+/*
+ * Small batches do so little per element of dweight that it must pass through registers just once, in order. Up to
+ * what size depends on how many elements a tile has.
+ */
+static bool are_few(int64_t n, nn_dtype dtype) { return n <= (dtype == NN_FLOAT32 ? 2 : 8); }
+
+static nn_kernel_id weight_kernel(int64_t n, nn_dtype dtype) {
+    return are_few(n, dtype) ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
+}
+
+/* ---- the weight's gradient, in strips ----------------------------------------------------------------- */
+
+/*
+ * For weights of which the whole gradient would leave the first-level cache before it is used, and batches whose
+ * products do not take so long that this is nothing beside them. A strip is a few rows: in the form for the smallest
+ * batches so few that they fit a buffer that stays in that cache, else as many as the form wants.
+ */
+enum { STRIP_WEIGHTS = 1 << 14, STRIP_SAMPLES = 32, STRIP_BYTES = 24 << 10 };
+enum { DESCENT_SAMPLES = 8 }; /* the product and the plain step in one kernel */
+
+typedef struct strips_args {
+    nn_linear_args linear;
+    const nn_finish *finish;
+    nn_kernel_fn *kernel;
+    int64_t row_bytes; /* of dweight and x */
+    int64_t element;
+    bool few; /* the form of the smallest batches */
+} strips_args;
+
+/* begin and end count rows of dweight, as its own kernels' do. */
+static void finish_strips(const void *args, int64_t begin, int64_t end) {
+    const strips_args *s = args;
+    _Alignas(64) char aside[STRIP_BYTES];
+    const bool few = s->few && s->row_bytes <= STRIP_BYTES;
+    const int64_t in = s->linear.in, most = few ? STRIP_BYTES / s->row_bytes : end - begin;
+    for (int64_t row = begin, rows; row < end; row += rows) {
+        rows = end - row < most ? end - row : most;
+        nn_linear_args part = s->linear;
+        part.dy = (const char *)part.dy + row * s->element;
+        if (part.dbias) part.dbias = (char *)part.dbias + row * s->element;
+        part.dweight = few && s->finish->aside ? aside : (char *)part.dweight + row * s->row_bytes;
+        s->kernel(&part, 0, rows);
+        s->finish->part(s->finish, part.dweight, row * in, (row + rows) * in);
+    }
 }
 
 /* ---- the operation ----------------------------------------------------------------------------------- */
@@ -57,6 +98,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->forward_bytes = packed;
     op->needs = NN_NEEDS_X;
     op->overwrites = true;
+    op->finishes = op->weight_count >= STRIP_WEIGHTS && n <= STRIP_SAMPLES;
     return NN_OK;
 }
 
@@ -82,11 +124,25 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
         if (io->dweight) memset(io->dweight, 0, (size_t)(args.in * args.out) * element);
         if (io->dbias) memset(io->dbias, 0, (size_t)args.out * element);
     }
-    if (args.n > 0 && (io->dweight || io->dbias))
-        nn_parallel(nn_kernel(weight_kernel(args.n), op->dtype), &args, args.out, NN_LINEAR_WEIGHT_PIECE, op->flops);
     if (io->dx)
         nn_parallel(nn_kernel(NN_KERNEL_linear_backward_data, op->dtype), &args, args.in,
                     args.n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE, op->flops);
+    if (args.n == 0 || !(io->dweight || io->dbias)) return NN_OK;
+    nn_kernel_fn *kernel = nn_kernel(weight_kernel(args.n, op->dtype), op->dtype);
+    if (io->finish && io->finish->plain && io->finish->aside && args.n <= DESCENT_SAMPLES) {
+        const nn_linear_descent_args descent = {.linear = args, .weight = io->finish->weight, .rate = io->finish->rate};
+        nn_parallel(nn_kernel(NN_KERNEL_linear_descent, op->dtype), &descent, args.out, NN_LINEAR_WEIGHT_PIECE,
+                    nn_work(op->flops, op->weight_count * nn_dtype_bytes(op->dtype) * 2));
+    } else if (io->finish) {
+        const int64_t element = nn_dtype_bytes(op->dtype);
+        const strips_args strips = {.linear = args, .finish = io->finish, .kernel = kernel, .element = element,
+                                    .row_bytes = args.in * element,
+                                    .few = are_few(args.n, op->dtype)};
+        nn_parallel(finish_strips, &strips, args.out, NN_LINEAR_WEIGHT_PIECE,
+                    nn_work(op->flops, op->weight_count * element * 4));
+    } else {
+        nn_parallel(kernel, &args, args.out, NN_LINEAR_WEIGHT_PIECE, op->flops);
+    }
     return NN_OK;
 }
 

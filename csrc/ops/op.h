@@ -34,6 +34,9 @@ int64_t nn_dtype_bytes(nn_dtype dtype);
 /* Whether each label that a planned loss is to read is ignored, or at least 0 and below the classes (label_loss.c). */
 nn_status nn_labels_check(const nn_op *op, const int64_t *labels, nn_error *error);
 
+/* Whether each index that a planned Embedding is to read names a row of its weight (embedding.c). */
+nn_status nn_indices_check(const nn_op *op, const int64_t *x, nn_error *error);
+
 /* What nn_parallel calls work: flops or bytes touched, whichever is more. */
 static inline int64_t nn_work(int64_t flops, int64_t bytes) { return flops > bytes ? flops : bytes; }
 

@@ -1,12 +1,11 @@
 /*
  * update: the optimisers' steps over all tensors at once, after torch.optim and Lion's paper.
  */
-#include "../kernels/update.h"
+#include "update.h"
 
 #include <math.h>
 
 #include "../runtime/runtime.h"
-#include "op.h"
 
 _Static_assert(sizeof(nn_update_tensor) == sizeof(nn_tensor) &&
                    offsetof(nn_update_tensor, grad) == offsetof(nn_tensor, grad) &&
@@ -30,26 +29,27 @@ static int states_of(const nn_update *update) {
     return rules[update->kind].states + (update->momentum != 0) + update->amsgrad + update->centered;
 }
 
-/* Everything that could be wrong, before anything is changed; sets *total, the number of elements. */
-static nn_status check(const nn_update *update, int64_t *total, nn_error *error) {
+/* Everything that could be wrong, before anything is changed. */
+static nn_status check(const nn_update *update, nn_error *error) {
     if ((int)update->kind < 0 || update->kind > NN_LION)
         return nn_fail(error, NN_VALUE_ERROR, "kind", -1, update->kind, "at most", NN_LION);
     if ((int)update->dtype < 0 || (int)update->dtype >= NN_DTYPES)
         return nn_fail(error, NN_TYPE_ERROR, "dtype", -1, update->dtype, "below", NN_DTYPES);
     if (update->steps < 0) return nn_fail(error, NN_VALUE_ERROR, "steps", -1, update->steps, "at least", 0);
-    *total = 0;
+    int64_t room = INT64_MAX / 8;
+    const int needed = states_of(update);
     for (int64_t i = 0; i < update->tensor_count; i++) {
         const nn_tensor *t = &update->tensors[i];
-        *total = nn_size_add(*total, nn_size_mul(t->count, 8));
-        if (*total < 0) return nn_fail(error, NN_VALUE_ERROR, "count", i, t->count, "within 0 and", INT64_MAX / 8);
+        if (t->count < 0 || t->count > room)
+            return nn_fail(error, NN_VALUE_ERROR, "count", i, t->count, "within 0 and", room);
+        room -= t->count;
         int given = 0;
-        while (given < NN_STATES_MAX && t->state[given]) given++;
-        if (t->count > 0 && given < states_of(update))
-            return nn_fail(error, NN_VALUE_ERROR, "states", i, given, "at least", states_of(update));
+        while (given < needed && t->state[given]) given++;
+        if (t->count > 0 && given < needed)
+            return nn_fail(error, NN_VALUE_ERROR, "states", i, given, "at least", needed);
     }
-    *total /= 8;
     if (update->max_norm > 0 && !update->sums)
-        return nn_fail(error, NN_VALUE_ERROR, "sums", -1, 0, "at least", *total / NN_UPDATE_PIECE + 1);
+        return nn_fail(error, NN_VALUE_ERROR, "sums", -1, 0, "at least", (INT64_MAX / 8 - room) / NN_UPDATE_PIECE + 1);
     return NN_OK;
 }
 
@@ -70,9 +70,11 @@ double nn_update_squares(const nn_update *update) {
     return sum;
 }
 
-/* Checked before; `squares` of all gradients whose norm is limited. */
-static void run(nn_update *update, double squares) {
-    const int64_t total = elements(update);
+/* 1 - beta^t, for t that may be large: below exp(-40) what is taken away is lost in rounding. */
+static double correction(double beta, double t) { return t * (1 - beta) > 40 ? 1 : 1 - pow(beta, t); }
+
+/* The numbers of the next step; `squares` of all gradients whose norm is limited. */
+static nn_update_args args_of(const nn_update *update, double squares) {
     nn_update_args args = {.tensors = (const nn_update_tensor *)update->tensors,
                            .tensor_count = update->tensor_count, .lr = update->lr,
                            .weight_decay = update->weight_decay, .clear_grad = update->clear_grad,
@@ -80,8 +82,8 @@ static void run(nn_update *update, double squares) {
                            .nesterov = update->nesterov, .first = update->steps == 0, .beta1 = update->beta1,
                            .one_minus_beta1 = 1 - update->beta1, .beta2 = update->beta2,
                            .one_minus_beta2 = 1 - update->beta2, .eps = update->eps, .shrink = 1,
-                           .amsgrad = update->amsgrad, .centered = update->centered,
-                           .grad_scale = update->maximize ? -1 : 1,
+                           .short_memory = update->beta1 <= 0.5, .amsgrad = update->amsgrad,
+                           .centered = update->centered, .grad_scale = update->maximize ? -1 : 1,
                            .max_value = update->max_value > 0 ? update->max_value : (double)INFINITY};
     if (update->max_norm > 0) {
         const double factor = update->max_norm / (sqrt(squares) + 1e-6); /* PyTorch's */
@@ -89,8 +91,8 @@ static void run(nn_update *update, double squares) {
     }
     if (update->kind == NN_ADAM) {
         const double t = (double)update->steps + 1;
-        args.step_size = update->lr / (1 - pow(update->beta1, t));
-        args.root_scale = 1 / sqrt(1 - pow(update->beta2, t));
+        args.step_size = update->lr / correction(update->beta1, t);
+        args.root_scale = 1 / sqrt(correction(update->beta2, t));
     } else if (update->kind == NN_ADAGRAD) {
         args.step_size = update->lr / (1 + (double)update->steps * update->lr_decay);
     }
@@ -98,25 +100,85 @@ static void run(nn_update *update, double squares) {
         args.shrink = 1 - update->lr * update->weight_decay;
         args.weight_decay = 0;
     }
+    args.decay = args.weight_decay != 0;
+    return args;
+}
+
+static void run_tensors(const nn_update *update, const nn_update_args *args) {
+    int64_t total = 0;
+    for (int64_t i = 0; i < args->tensor_count; i++) total += args->tensors[i].count;
     const int64_t touched = 3 + 2 * states_of(update) + (update->clear_grad ? 1 : 0);
-    nn_parallel(nn_kernel(rules[update->kind].kernel, update->dtype), &args, total, NN_UPDATE_PIECE,
+    nn_parallel(nn_kernel(rules[update->kind].kernel, update->dtype), args, total, NN_UPDATE_PIECE,
                 total * nn_dtype_bytes(update->dtype) * touched);
+}
+
+/* Of its tensors, of which the first is number `first` of all. */
+static void run(nn_update *update, double squares, const nn_taken *taken, int64_t first) {
+    nn_update_args args = args_of(update, squares);
+    nn_update_tensor left[64];
+    if (taken) {
+        args.tensors = left;
+        args.tensor_count = 0;
+        for (int64_t i = 0; i < update->tensor_count; i++) {
+            if (nn_is_taken(taken, first + i)) continue;
+            left[args.tensor_count++] = ((const nn_update_tensor *)update->tensors)[i];
+            if (args.tensor_count < 64) continue;
+            run_tensors(update, &args);
+            args.tensor_count = 0;
+        }
+    }
+    run_tensors(update, &args);
     update->steps++;
 }
 
-nn_status nn_update_run(nn_update *const *updates, int64_t count, nn_error *error) {
-    double squares = 0;
+nn_status nn_update_check(nn_update *const *updates, int64_t count, nn_error *error) {
     for (int64_t i = 0; i < count; i++) {
-        int64_t total;
-        const nn_status status = check(updates[i], &total, error);
+        const nn_status status = check(updates[i], error);
         if (status != NN_OK) return status;
         const int64_t bad = updates[i]->finite ? nn_update_nonfinite(updates[i]) : -1;
         if (bad >= 0) return nn_fail(error, NN_VALUE_ERROR, nn_gradient, bad, i, "equal to", -1);
     }
+    return NN_OK;
+}
+
+void nn_update_rest(nn_update *const *updates, int64_t count, const nn_taken *taken) {
+    double squares = 0;
     for (int64_t i = 0; i < count; i++)
         if (updates[i]->max_norm > 0) squares += nn_update_squares(updates[i]);
-    for (int64_t i = 0; i < count; i++) run(updates[i], squares);
-    return NN_OK;
+    for (int64_t i = 0, first = 0; i < count; first += updates[i++]->tensor_count)
+        run(updates[i], squares, taken, first);
+}
+
+nn_status nn_update_run(nn_update *const *updates, int64_t count, nn_error *error) {
+    const nn_status status = nn_update_check(updates, count, error);
+    if (status == NN_OK) nn_update_rest(updates, count, NULL);
+    return status;
+}
+
+/* ---- part by part ------------------------------------------------------------------------------------ */
+
+bool nn_update_needs_all(const nn_update *update) { return update->max_norm > 0 || update->finite; }
+
+/* Elements begin to end of the tensor. A gradient that lies where it belongs is left as the update leaves it. */
+static void take_part(const nn_finish *finish, void *gradient, int64_t begin, int64_t end) {
+    const nn_rule *rule = (const nn_rule *)finish;
+    const int64_t at = begin * rule->element;
+    nn_update_tensor part = {.param = (char *)rule->tensor.param + at, .grad = gradient, .count = end - begin};
+    for (int i = 0; i < NN_STATES_MAX; i++)
+        if (rule->tensor.state[i]) part.state[i] = (char *)rule->tensor.state[i] + at;
+    nn_update_args args = rule->args;
+    args.tensors = &part;
+    args.tensor_count = 1;
+    if (gradient != (char *)rule->tensor.grad + at) args.clear_grad = false;
+    rule->kernel(&args, 0, part.count);
+}
+
+nn_rule nn_update_rule(const nn_update *update, const nn_tensor *tensor) {
+    const bool plain = update->kind == NN_SGD && update->momentum == 0 && update->weight_decay == 0 &&
+                       !update->maximize && !(update->max_value > 0);
+    return (nn_rule){.finish = {.part = take_part, .plain = plain, .rate = update->lr, .weight = tensor->param},
+                     .kernel = nn_kernel(rules[update->kind].kernel, update->dtype), .args = args_of(update, 0),
+                     .tensor = *(const nn_update_tensor *)tensor, .element = nn_dtype_bytes(update->dtype)};
 }
 
 int64_t nn_update_nonfinite(const nn_update *update) {

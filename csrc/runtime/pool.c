@@ -260,9 +260,13 @@ static bool is_worth_sharing(int64_t work, int64_t least) {
 }
 
 void nn_parallel(nn_kernel_fn *kernel, const void *args, int64_t total, int64_t piece, int64_t work) {
+    if (total <= piece) { /* small networks have nothing else */
+        if (total > 0) kernel(args, 0, total);
+        return;
+    }
     const int64_t least = atomic_load_explicit(&threshold, memory_order_relaxed);
     int threads;
-    if (total <= piece || !is_worth_sharing(work, least) || threads_limit == 1 || (threads = nn_threads_get()) == 1 ||
+    if (!is_worth_sharing(work, least) || threads_limit == 1 || (threads = nn_threads_get()) == 1 ||
         !own()) {
         run_serial(kernel, args, total, piece);
         return;

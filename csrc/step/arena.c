@@ -55,7 +55,8 @@ static void set_lifetimes(nn_step *step) {
     for (int64_t v = 0; v < step->sources + step->count; v++) {
         step_value *value = &step->values[v];
         const bool loss = nn_step_has_loss(step) && v == step->sources + step->count - 1;
-        const int64_t bytes = loss ? (int64_t)sizeof(double) : nn_size_mul(nn_size_product(value->shape, 4), element);
+        const int64_t each = nn_step_element(step, value);
+        const int64_t bytes = loss ? (int64_t)sizeof(double) : nn_size_mul(nn_size_product(value->shape, 4), each);
         /* A source is gathered before the first forward; what a run gives stays readable after it. */
         const bool stays = loss || value->output >= 0;
         alive_from(&value->y, bytes, v < step->sources ? 0 : end, stays ? end : 0);
@@ -68,6 +69,38 @@ static void set_lifetimes(nn_step *step) {
     const int64_t target = loss->reads_labels ? (int64_t)sizeof(int64_t) : element;
     alive_from(&step->target, nn_size_mul(loss->target_count, target), 0, end);
     alive_from(&step->scaled, 256 * element, 0, end);
+    alive_from(&step->kept, nn_step_kept_bytes(step), 0, end);
+}
+
+/* `a` takes in `b`, whose bytes are as many. */
+static void take_in(nn_place *a, const nn_place *b) {
+    alive_at(a, b->from);
+    alive_at(a, b->to);
+}
+
+/*
+ * An activation writes over what it reads, where nobody else reads that: y over x, and dx over dy. So a layer and its
+ * activation move half the bytes through the cache.
+ */
+static void set_in_place(nn_step *step) {
+    step_value *values = step->values;
+    for (int64_t v = 0; v < step->sources + step->count; v++) values[v].y_in = values[v].dy_in = v;
+    for (int64_t i = 0; i < step->count; i++) {
+        const step_node *node = &step->nodes[i];
+        const int64_t y = step->sources + i, x = node->given.inputs[0];
+        if (!node->given.op.elementwise || x < step->sources || values[x].readers != 1 || values[x].output >= 0) continue;
+        if (node->given.op.needs & NN_NEEDS_X || step->nodes[x - step->sources].given.op.needs & NN_NEEDS_Y) continue;
+        values[y].y_in = values[x].y_in;
+        take_in(&values[values[x].y_in].y, &values[y].y);
+    }
+    for (int64_t i = step->count - 1; i >= 0; i--) {
+        const step_node *node = &step->nodes[i];
+        const int64_t y = step->sources + i, x = node->given.inputs[0];
+        if (!node->given.op.elementwise || x < step->sources || values[x].readers != 1 || values[x].output >= 0) continue;
+        if (!values[y].dy.bytes || values[y].dy.bytes != values[x].dy.bytes) continue;
+        values[x].dy_in = values[y].dy_in;
+        take_in(&values[values[y].dy_in].dy, &values[x].dy);
+    }
 }
 
 static bool meet(const nn_place *a, const nn_place *b) {
@@ -100,6 +133,7 @@ static int64_t lowest_offset(nn_place **places, int64_t index) {
 
 nn_status nn_step_layout(nn_step *step, nn_error *error) {
     set_lifetimes(step);
+    set_in_place(step);
     step->work = (nn_place){.from = 0, .to = 2 * step->count - 1};
     for (int64_t i = 0; i < step->count; i++) {
         const nn_op *op = &step->nodes[i].given.op;
@@ -107,7 +141,7 @@ nn_status nn_step_layout(nn_step *step, nn_error *error) {
         if (op->backward_bytes > step->work.bytes) step->work.bytes = op->backward_bytes;
     }
 
-    const int64_t most = 3 + 2 * (step->sources + step->count) + (1 + NN_INPUTS_MAX) * step->count;
+    const int64_t most = 4 + 2 * (step->sources + step->count) + (1 + NN_INPUTS_MAX) * step->count;
     nn_place **places = nn_alloc(nn_size_mul(most, sizeof *places));
     if (!places) return nn_fail(error, NN_MEMORY_ERROR, "step", -1, step->count, "fewer nodes than", step->count);
     int64_t count = 0;
@@ -115,10 +149,12 @@ nn_status nn_step_layout(nn_step *step, nn_error *error) {
     for (int64_t v = 0; v < step->sources; v++) places[count++] = &step->values[v].y;
     places[count++] = &step->target;
     places[count++] = &step->scaled;
+    places[count++] = &step->kept;
     for (int64_t i = 0; i < step->count; i++) {
         step_node *node = &step->nodes[i];
-        places[count++] = &step->values[step->sources + i].y;
-        places[count++] = &step->values[step->sources + i].dy;
+        const int64_t v = step->sources + i;
+        if (step->values[v].y_in == v) places[count++] = &step->values[v].y;
+        if (step->values[v].dy_in == v) places[count++] = &step->values[v].dy;
         places[count++] = &node->saved;
         for (int j = 0; j < nn_step_inputs(node); j++) places[count++] = &node->aside[j];
     }
@@ -144,5 +180,11 @@ nn_status nn_step_layout(nn_step *step, nn_error *error) {
             step->arena_bytes = places[i]->offset + places[i]->bytes;
     }
     nn_free(places);
+    for (int64_t v = 0; v < step->sources + step->count; v++) {
+        step_value *value = &step->values[v];
+        const nn_place *y = &step->values[value->y_in].y, *dy = &step->values[value->dy_in].dy;
+        value->y.offset = y->offset, value->y.bytes = y->bytes;
+        value->dy.offset = dy->offset, value->dy.bytes = dy->bytes;
+    }
     return status;
 }

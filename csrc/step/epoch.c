@@ -99,12 +99,34 @@ static nn_status take_labels(nn_step *step, const nn_epoch *epoch, int64_t *node
 static step_batch batch_of(nn_step *step, const nn_epoch *epoch) {
     const nn_op *loss = &step->nodes[step->count - 1].given.op;
     for (int64_t v = 0; v < step->sources; v++)
-        step->x[v] = place_of(step, epoch, &epoch->x[v], step->values[v].shape, &step->values[v].y);
+        step->x[v] = step->values[v].indices
+                         ? nn_step_at(step, &step->values[v].y)
+                         : place_of(step, epoch, &epoch->x[v], step->values[v].shape, &step->values[v].y);
     step_batch batch = {.x = step->x, .training = epoch->mode == NN_STEP_TRAIN};
     if (epoch->mode == NN_STEP_PREDICT) return batch;
     batch.target = loss->reads_labels ? nn_step_at(step, &step->target)
                                       : place_of(step, epoch, &epoch->target, loss->target, &step->target);
     return batch;
+}
+
+/* Whole numbers, always copied: of a bad one its place in the data set is told. */
+static nn_status gather_indices(nn_step *step, const nn_epoch *epoch, int64_t *node, nn_error *error) {
+    for (int64_t v = 0; v < step->sources; v++) {
+        const step_value *value = &step->values[v];
+        if (!value->indices) continue;
+        const int64_t n = batch_rows(epoch), first = first_row(epoch), size = nn_step_row(value->shape);
+        const nn_gather_args args = {.rows = nn_step_at(step, &value->y), .channels = size, .pixels = 1,
+                                     .source = (const int64_t *)epoch->x[v].data + (epoch->order ? 0 : first * size),
+                                     .order = epoch->order ? epoch->order + first : NULL};
+        /* The kernel of doubles moves anything of eight bytes. */
+        if (n > 0 && size > 0) nn_kernel(NN_KERNEL_gather, NN_FLOAT64)(&args, 0, n);
+    }
+    nn_status status = nn_step_check_indices(step, node, error);
+    if (status != NN_OK && error) {
+        const int64_t size = nn_step_row(step->nodes[*node].given.op.x), at = first_row(epoch) + error->index / size;
+        error->index = (epoch->order ? epoch->order[at] : at) * size + error->index % size;
+    }
+    return status;
 }
 
 static nn_status begin(nn_step *step, nn_epoch *epoch, int64_t *node, nn_error *error) {
@@ -114,8 +136,10 @@ static nn_status begin(nn_step *step, nn_epoch *epoch, int64_t *node, nn_error *
         if (loss->reads_labels) status = take_labels(step, epoch, node, error);
         else gather(step, epoch, &epoch->target, loss->target, &step->target);
     }
+    if (status == NN_OK && step->reads_indices) status = gather_indices(step, epoch, node, error);
     for (int64_t v = 0; v < step->sources && status == NN_OK; v++)
-        gather(step, epoch, &epoch->x[v], step->values[v].shape, &step->values[v].y);
+        if (!step->values[v].indices) gather(step, epoch, &epoch->x[v], step->values[v].shape, &step->values[v].y);
+    if (status == NN_OK && epoch->mode == NN_STEP_TRAIN) nn_step_keep(step);
     return status;
 }
 
@@ -157,20 +181,24 @@ static nn_status run(nn_step *step, nn_epoch *epoch, nn_update *const *updates, 
     nn_status status = NN_OK;
     while (epoch->done < batches && !epoch->nonfinite) {
         if (epoch->time == 0) status = begin(step, epoch, node, error);
-        const step_batch batch = batch_of(step, epoch);
+        step_batch batch = batch_of(step, epoch);
         bool over = false;
-        while (status == NN_OK && epoch->time < end && !over) {
+        while (status == NN_OK && epoch->time < end && (!over || batch.fused)) {
             status = run_node(step, epoch, &batch, node, error);
             epoch->time++;
             if (status == NN_OK && epoch->time == forwards) {
                 if (!take_results(step, epoch)) return NN_OK;
-                if (epoch->mode == NN_STEP_TRAIN) nn_step_zero(step);
+                if (epoch->mode == NN_STEP_TRAIN) {
+                    nn_step_zero(step);
+                    status = nn_step_fuse(step, updates, update_count, &batch.fused, error);
+                }
             }
             over = is_over(&w, &step->nodes[*node].given.op);
         }
         if (status != NN_OK || epoch->time < end) return status;
-        if (epoch->mode == NN_STEP_TRAIN) status = nn_update_run(updates, update_count, error);
+        if (epoch->mode == NN_STEP_TRAIN) status = nn_step_update(step, &batch, updates, update_count, error);
         if (status != NN_OK) return status;
+        nn_step_end(step, true);
         epoch->done++;
         epoch->time = 0;
         if (over || seconds <= 0) return NN_OK;
@@ -190,5 +218,6 @@ nn_status nn_step_epoch(nn_step *step, nn_epoch *epoch, nn_update *const *update
     const int limit = nn_threads_limit(step->threads);
     nn_status status = run(step, epoch, updates, update_count, seconds, node, error);
     nn_threads_limit(limit);
+    if (status != NN_OK || epoch->nonfinite) nn_step_end(step, false);
     return status;
 }

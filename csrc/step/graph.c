@@ -22,11 +22,18 @@ static nn_status check_inputs(nn_step *step, int64_t i, nn_error *error) {
         if (v < 0) return nn_fail(error, NN_VALUE_ERROR, "input", j, v, "at least", 0);
         if (v >= step->sources + i) return nn_fail(error, NN_VALUE_ERROR, "input", j, v, "below", step->sources + i);
         step_value *value = &step->values[v];
+        value->readers++;
+        const bool indices = node->given.op.indices;
         if (v < step->sources) {
             node->reads_source = true;
-            if (value->shape[0] < 0) /* the first reader tells */
+            if (value->shape[0] < 0) { /* the first reader tells */
                 for (int axis = 0; axis < 4; axis++) value->shape[axis] = shape[axis];
+                value->indices = indices;
+            }
         }
+        if (indices != value->indices)
+            return nn_fail(error, NN_TYPE_ERROR, "whole numbers", j, indices, "equal to", value->indices);
+        step->reads_indices |= indices;
         for (int axis = 0; axis < 4; axis++)
             if (shape[axis] != value->shape[axis])
                 return nn_fail(error, NN_VALUE_ERROR, "x.shape", axis, shape[axis], "equal to", value->shape[axis]);
@@ -86,6 +93,21 @@ static void mark_first_writers(nn_step *step) {
     }
 }
 
+/* Who has a weight of its own, so that its update may follow its gradient. */
+static void mark_fusible(nn_step *step) {
+    for (int64_t i = 0; i < step->count; i++) {
+        step_node *node = &step->nodes[i];
+        const nn_node *given = &node->given;
+        node->fusible = node->overwrite && given->dweight && given->weight != given->bias;
+        for (int64_t j = 0; j < step->count && node->fusible; j++) {
+            const nn_node *other = &step->nodes[j].given;
+            if (j != i && (share_gradient(given, other) || other->weight == given->weight || other->bias == given->weight))
+                node->fusible = false;
+        }
+        step->fusible |= node->fusible;
+    }
+}
+
 /* Who writes a value's gradient first, and who puts its own aside, to be added. */
 static void mark_added(nn_step *step) {
     for (int64_t i = step->count - 1; i >= 0; i--) {
@@ -94,7 +116,7 @@ static void mark_added(nn_step *step) {
         for (int j = 0; j < nn_step_inputs(node); j++) {
             step_value *value = &step->values[node->given.inputs[j]];
             value->seeded = value->output >= 0 && !nn_step_has_loss(step);
-            node->added[j] = value->read || value->seeded;
+            node->added[j] = (value->read || value->seeded) && !value->indices;
             value->read = true;
         }
     }
@@ -117,6 +139,7 @@ nn_status nn_step_connect(nn_step *step, int64_t *node, nn_error *error) {
     mark_live(step);
     mark_trained(step);
     mark_first_writers(step);
+    mark_fusible(step);
     mark_added(step);
     return NN_OK;
 }

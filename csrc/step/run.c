@@ -66,7 +66,10 @@ nn_status nn_step_backward_node(nn_step *step, int64_t i, const step_batch *batc
                                    : wanted(x, batch) ? nn_step_at(step, &x->dy) : NULL;
         *(j ? &io->dmore[j - 1] : &io->dx) = sum[j] && node->added[j] ? nn_step_at(step, &node->aside[j]) : sum[j];
     }
+    const bool fused = batch->fused && node->fused;
+    io->finish = fused ? &node->rule.finish : NULL;
     nn_status status = nn_op_backward(&node->given.op, io, error);
+    if (io->dweight) node->zero = fused;
     for (int j = 0; j < inputs && status == NN_OK; j++)
         if (sum[j] && node->added[j])
             add(step, sum[j], j ? io->dmore[j - 1] : io->dx, node->given.inputs[j]);
@@ -107,7 +110,10 @@ static void clear_gradients(const nn_step *step, bool all) {
 
 void nn_step_zero(const nn_step *step) { clear_gradients(step, false); }
 
-void nn_step_clear(nn_step *step) { clear_gradients(step, true); }
+void nn_step_give_up(nn_step *step) {
+    nn_step_end(step, false);
+    clear_gradients(step, true);
+}
 
 /* ---- a batch ----------------------------------------------------------------------------------------- */
 
@@ -129,8 +135,16 @@ static nn_status backward(nn_step *step, int64_t from, const step_batch *batch, 
     return status;
 }
 
-static nn_status run(nn_step *step, nn_step_mode mode, const void *const *x, const void *target, int64_t n,
-                     nn_update *const *updates, int64_t update_count, double *loss, int64_t *node, nn_error *error) {
+nn_status nn_step_update(nn_step *step, const step_batch *batch, nn_update *const *updates, int64_t count,
+                         nn_error *error) {
+    if (!batch->fused) return nn_update_run(updates, count, error);
+    nn_update_rest(updates, count, &step->taken);
+    return NN_OK;
+}
+
+static nn_status run_batch(nn_step *step, nn_step_mode mode, const void *const *x, const void *target, int64_t n,
+                           nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
+                           nn_error *error) {
     nn_status status = nn_step_begin(step, n, node, error);
     if (status != NN_OK) return status;
     const bool training = mode >= NN_STEP_GRADIENTS;
@@ -138,15 +152,19 @@ static nn_status run(nn_step *step, nn_step_mode mode, const void *const *x, con
         if (!nn_step_has_loss(step)) return nn_fail(error, NN_RUNTIME_ERROR, "loss functions", -1, 0, "at least", 1);
         status = nn_step_take_target(step, &target, node, error);
     }
-    const step_batch batch = {.x = x, .target = target, .training = training};
+    if (status == NN_OK) status = nn_step_take_indices(step, &x, node, error);
+    if (status != NN_OK) return status;
+    if (training) nn_step_keep(step);
+    step_batch batch = {.x = x, .target = target, .training = training};
     const int64_t end = mode == NN_STEP_PREDICT ? step->forwards : step->count;
-    if (status == NN_OK) status = forward(step, end, &batch, node, error);
+    status = forward(step, end, &batch, node, error);
     if (status != NN_OK || mode == NN_STEP_PREDICT) return status;
-    if (training) {
+    if (mode == NN_STEP_TRAIN) status = nn_step_fuse(step, updates, update_count, &batch.fused, error);
+    if (training && status == NN_OK) {
         nn_step_zero(step);
         status = backward(step, step->count - 1, &batch, node, error);
     }
-    if (status == NN_OK && mode == NN_STEP_TRAIN) status = nn_update_run(updates, update_count, error);
+    if (status == NN_OK && mode == NN_STEP_TRAIN) status = nn_step_update(step, &batch, updates, update_count, error);
     if (status == NN_OK) memcpy(loss, nn_step_value(step, step->sources + step->count - 1), sizeof *loss);
     return status;
 }
@@ -155,17 +173,13 @@ nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *const *x, co
                       nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
                       nn_error *error) {
     const int limit = nn_threads_limit(step->threads);
-    nn_status status = run(step, mode, x, target, n, updates, update_count, loss, node, error);
+    nn_status status = run_batch(step, mode, x, target, n, updates, update_count, loss, node, error);
     nn_threads_limit(limit);
+    nn_step_end(step, status == NN_OK);
     return status;
 }
 
 /* ---- the two halves ---------------------------------------------------------------------------------- */
-
-static size_t value_bytes(const nn_step *step, int64_t value) {
-    const int64_t count = step->planned * nn_step_row(step->values[value].shape);
-    return (size_t)(count * nn_dtype_bytes(nn_step_dtype(step)));
-}
 
 /* The copies of the sources, which backward may read. */
 static const void *const *kept_sources(nn_step *step) {
@@ -178,12 +192,16 @@ nn_status nn_step_forward(nn_step *step, const void *const *x, int64_t n, int64_
     if (status != NN_OK) return status;
     const step_batch batch = {.x = kept_sources(step), .training = true};
     for (int64_t v = 0; v < step->sources; v++) {
-        const size_t bytes = value_bytes(step, v);
+        const size_t bytes = nn_step_value_bytes(step, v);
         if (bytes) memcpy(nn_step_at(step, &step->values[v].y), x[v], bytes);
     }
+    status = nn_step_check_indices(step, node, error);
+    if (status != NN_OK) return status;
+    nn_step_keep(step);
     const int limit = nn_threads_limit(step->threads);
     status = forward(step, step->forwards, &batch, node, error);
     nn_threads_limit(limit);
+    nn_step_end(step, status == NN_OK);
     if (status == NN_OK) step->recorded = n;
     return status;
 }
@@ -193,11 +211,12 @@ static void begin_gradients(const nn_step *step, const step_batch *batch) {
     for (int64_t k = 0; k < step->output_count; k++) {
         const int64_t v = step->outputs[k];
         const step_value *value = &step->values[v];
-        const size_t bytes = value->seeded && wanted(value, batch) ? value_bytes(step, v) : 0;
+        const size_t bytes = value->seeded && wanted(value, batch) ? nn_step_value_bytes(step, v) : 0;
         if (bytes) memcpy(nn_step_at(step, &value->dy), batch->dy[k], bytes);
     }
     for (int64_t v = 0; batch->dx && v < step->sources; v++)
-        if (!step->values[v].read && batch->dx[v]) memset(batch->dx[v], 0, value_bytes(step, v));
+        if (!step->values[v].read && !step->values[v].indices && batch->dx[v])
+            memset(batch->dx[v], 0, nn_step_value_bytes(step, v));
 }
 
 nn_status nn_step_backward(nn_step *step, const void *const *dy, void *const *dx, bool parameters, int64_t *node,

@@ -14,11 +14,15 @@
 #ifndef NN_STEP_H
 #define NN_STEP_H
 
-#include "../nncore.h"
+#include "../ops/op.h"
+#include "../ops/update.h"
 
 typedef struct step_value {
     nn_place y, dy;   /* dy: of a source none, its gradient is the caller's */
     int64_t shape[4]; /* of a source: as its readers read it */
+    int64_t y_in, dy_in; /* the value in whose place y, dy lies: its own, or that of an activation's other side */
+    int64_t readers;  /* nodes that read it */
+    bool indices;     /* a source of int64, which Embeddings read: it has no gradient */
     int64_t output;   /* which of the outputs it is, or -1 */
     bool live;        /* an output comes from it: it has a gradient */
     bool trained;     /* something that it comes from learns */
@@ -36,6 +40,12 @@ typedef struct step_node {
     bool loss;
     bool trained;     /* takes part in backward, also where nobody asks for the gradient of a source */
     bool overwrite;   /* its backward writes the gradients: they need not be zeroed */
+
+    /* Of the weight alone; fuse.c. */
+    bool fusible; /* the update may follow each part of the gradient: no other node has the weight */
+    bool fused;   /* and does, in a batch of fused updates, */
+    nn_rule rule; /* by this rule */
+    bool zero;    /* the gradient is known to be zero */
 } step_node;
 
 struct nn_step {
@@ -48,9 +58,15 @@ struct nn_step {
     int64_t capacity; /* samples */
     int64_t planned;  /* samples the operations are planned for now */
     int64_t recorded; /* samples of nn_step_forward's that nn_step_backward may use, or -1 */
+    bool fusible;     /* some node is */
+    bool unseen;      /* nobody has the gradients' arrays but who tells nn_step_unseen */
+    nn_taken taken;   /* by the rules of the batch in work */
     int threads;      /* at most; 0: as many as the process */
     nn_place target, work;
     nn_place scaled; /* what the 256 bytes stand for */
+    nn_place kept;   /* restore.c's copy */
+    bool begun;      /* the forwards of a batch in training have begun, and the batch has not ended */
+    bool reads_indices;
     const void **x;  /* (sources): where the batch is, for an epoch and for the two halves */
     char *arena;
     int64_t arena_bytes;
@@ -72,12 +88,43 @@ static inline nn_dtype nn_step_dtype(const nn_step *step) { return step->nodes[0
 /* Elements a sample of a value or a target has. */
 static inline int64_t nn_step_row(const int64_t shape[4]) { return shape[1] * shape[2] * shape[3]; }
 
+/* Bytes of an element of a value. */
+static inline int64_t nn_step_element(const nn_step *step, const step_value *value) {
+    return value->indices ? (int64_t)sizeof(int64_t) : nn_dtype_bytes(nn_step_dtype(step));
+}
+
+/* Of the whole value, for the samples planned. */
+static inline size_t nn_step_value_bytes(const nn_step *step, int64_t v) {
+    const step_value *value = &step->values[v];
+    return (size_t)(step->planned * nn_step_row(value->shape) * nn_step_element(step, value));
+}
+
 static inline void *nn_step_at(const nn_step *step, const nn_place *place) {
     return place->bytes ? step->arena + place->offset : NULL;
 }
 
+/* ---- restore.c: a batch in training that is given up changes nothing */
+
+int64_t nn_step_kept_bytes(const nn_step *step); /* -1: too many */
+void nn_step_keep(nn_step *step);                /* before its first forward */
+/* The batch is over: all is done, or it is given up. */
+void nn_step_end(nn_step *step, bool done);
+
+/* ---- indices.c */
+
+/* Copies and checks the sources of whole numbers; *x as the nodes shall read it. */
+nn_status nn_step_take_indices(nn_step *step, const void *const **x, int64_t *node, nn_error *error);
+/* Of those in the arena, whether each names a row of the weight that it is to be taken from. */
+nn_status nn_step_check_indices(const nn_step *step, int64_t *node, nn_error *error);
+
 /* step.c: plans every node for n samples. */
 nn_status nn_step_plan(nn_step *step, int64_t n, int64_t *node, nn_error *error);
+
+/*
+ * fuse.c, before the backward of a training batch: which nodes take their update with them. *fused: some do, and
+ * nn_update_rest shall follow for the other tensors.
+ */
+nn_status nn_step_fuse(nn_step *step, nn_update *const *updates, int64_t count, bool *fused, nn_error *error);
 
 /* ---- run.c: one batch, node by node */
 
@@ -89,6 +136,7 @@ typedef struct step_batch {
     bool training;         /* a backward follows */
     bool adding;           /* to the gradients that are there, instead of beginning from zero */
     bool frozen;           /* nobody asks for the gradients of parameters */
+    bool fused;            /* nn_step_fuse has chosen nodes: their weights change in their backwards */
 } step_batch;
 
 /* Checks n and plans for it; any record is gone afterwards. */
@@ -98,6 +146,9 @@ nn_status nn_step_take_target(nn_step *step, const void **target, int64_t *node,
 nn_status nn_step_forward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error);
 /* Does nothing for a node whose backward nobody needs. */
 nn_status nn_step_backward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error);
+/* What remains to be done after the last backward of a training batch. */
+nn_status nn_step_update(nn_step *step, const step_batch *batch, nn_update *const *updates, int64_t count,
+                         nn_error *error);
 /* Zeros in all gradients but those that backward writes rather than adds to. */
 void nn_step_zero(const nn_step *step);
 

@@ -35,7 +35,8 @@ static void check_shape(int64_t n, int64_t in, int64_t out) {
 }
 
 static void check_shapes(void) {
-    /* Up to 4 samples: dot products; up to 2: gradients row by row; from 16 on (with 128 inputs) swapped roles. */
+    /* Up to 4 samples: dot products; up to 2, in float64 8: gradients row by row; from 16 on (with 128 inputs) swapped
+       roles. */
     static const int64_t n[] = {0, 1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 33, 64, 67};
     static const int64_t in[] = {0, 1, 2, 7, 8, 9, 16, 31, 33, 64, 127, 128, 131};
     static const int64_t out[] = {1, 0, 3, 4, 5, 6, 7, 13, 16, 17, 33, 50, 97};

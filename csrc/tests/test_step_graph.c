@@ -202,8 +202,10 @@ static void a_dead_source(void) {
     free(dx[0]), free(dx[1]), end_graph(g);
 }
 
+/* An activation writes over what it reads: that is one place. */
 static bool share(nn_place a, nn_place b) {
-    return a.bytes && b.bytes && a.from <= b.to && b.from <= a.to && a.offset < b.offset + b.bytes &&
+    const bool one = a.offset == b.offset && a.bytes == b.bytes && a.to == b.to;
+    return !one && a.bytes && b.bytes && a.from <= b.to && b.from <= a.to && a.offset < b.offset + b.bytes &&
            b.offset < a.offset + a.bytes;
 }
 

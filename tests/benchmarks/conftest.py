@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.contestants.contestant import Contestant
@@ -12,6 +14,20 @@ from benchmarks.contestants.contestant import Contestant
 HERE = Path(__file__).resolve().parent
 
 MakeFake = Callable[..., Contestant]
+
+
+@pytest.fixture
+def two_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> np.ndarray:
+    """An MNIST of two images, some files of it compressed, where the cases look for it."""
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    monkeypatch.setenv("NNCORE_DATA", str(tmp_path))
+    images = np.arange(2 * 784).astype(np.uint8)
+    for part in ("train", "t10k"):
+        packed = gzip.compress(bytes(16) + images.tobytes())
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(packed)
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(bytes(8) + bytes([7, 1]))
+    return images
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def test_list(capsys) -> None:
         (["pools"], "no family 'pools'; there are pool, linear,"),
         (["--peers", "tensorflow"], "no peer 'tensorflow'; there are numpy, torch, jax"),
         (["--threads", "0"], "--threads 0: this process may use 1 to "),
+        (["--scaling"], "--scaling compares --threads 2 or more with one"),
         (["--threads", "4096"], "--threads 4096: this process may use 1 to "),
         (["--only", "nothing"], "no case's name contains 'nothing'"),
         (["--compare", "absent.json"], "--compare absent.json: no such file"),

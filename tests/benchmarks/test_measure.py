@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import machine
 from benchmarks.case import Case
-from benchmarks.cases import find
+from benchmarks.cases import FAMILIES, find
 from benchmarks.contestants.contestant import Contestant, Runner
 from benchmarks.measure import Effort, Team, measure
 from benchmarks.process import MissingError, WorkerError, WorkerProcess
@@ -148,6 +148,22 @@ def test_weights_are_reset_before_the_result_and_every_round(
     before_result, before_calibration = 1, 1
     resets = notes.read_text().count("reset")
     assert resets == before_result + before_calibration + EFFORT.rounds
+
+
+def test_a_run_that_goes_on_is_run_once_and_compared_at_its_end(
+    fake, two_images, tmp_path: Path
+) -> None:
+    case, notes = FAMILIES["mnist"][0], tmp_path / "notes"
+    result = run(case, fake("right", notes=notes), fake("wrong", "torch"))
+    assert notes.read_text().split() == ["part"] * case.runs_on
+    ours = result.measurements["nncore right"]
+    assert ours.accuracy == 0.9
+    assert ours.whole_seconds == pytest.approx(2 * sum(ours.times))
+    entry = result.as_json()["contestants"]["nncore right"]
+    assert (entry["whole_seconds"], entry["accuracy"]) == (ours.whole_seconds, 0.9)
+    assert len(ours.times) == case.runs_on
+    assert result.measurements["torch wrong"].disagreement == pytest.approx(0.1 / 0.9)
+    assert result.ratio is None
 
 
 def test_cold_cases_rotate_over_more_than_the_cache_holds(fake, tmp_path: Path) -> None:

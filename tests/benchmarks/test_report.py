@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from benchmarks import report
-from benchmarks.case import Case
+from benchmarks.case import Case, Must
 from benchmarks.contestants.contestant import Contestant
 from benchmarks.results import CaseResult, Measurement
 
@@ -55,6 +57,17 @@ def test_a_row_tells_times_ratio_rate_and_share() -> None:
     }
 
 
+def test_what_a_case_must_reach_stands_beside_the_verdict() -> None:
+    case = dataclasses.replace(CASE, bytes=8.0, bound="bytes", passes="x, y", must=Must(roof_share=0.6))
+    others = measured("torch", "torch", 3e-6), measured("roof", "roof", 1e-6)
+    result = result_of(measured("nncore", "nncore", 2e-6), others[0], roof=others[1])
+    cells = row(dataclasses.replace(result, case=case))
+    assert list(cells)[-3:] == ["passes", "must", "verdict"]
+    assert list(cells.values())[-3:] == ["x, y", "60% of copy, 1.00", "short: roof"]
+    lines = report.family_table([result, dataclasses.replace(result, case=case)]).splitlines()
+    assert [cell.strip() for cell in lines[2].split("|")[-4:-1]] == ["-", "-", "-"]
+
+
 def test_a_disagreement_stands_where_the_ratio_would() -> None:
     wrong = measured("torch", "torch", 6e-6, disagreement=0.03)
     cells = row(result_of(measured("nncore", "nncore", 2e-6), wrong))
@@ -100,3 +113,14 @@ def test_three_digits() -> None:
         "123",
         "12346",
     ]
+
+
+def test_whole_runs_tell_seconds_and_accuracy() -> None:
+    case = dataclasses.replace(CASE, runs_on=3)
+    ours = measured("nncore", "nncore", 2e-6, whole_seconds=5.4321, accuracy=0.98765)
+    lines = report.runs_table([CaseResult(case, {"nncore": ours}, None)]).splitlines()
+    assert lines[2:] == [
+        "| a case, seconds    |   5.43 |",
+        "| a case, accuracy   | 98.77% |",
+    ]
+    assert report.runs_table([result_of(ours)]) == ""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
-from benchmarks.case import Case
+from benchmarks.case import Case, Must
 from benchmarks.contestants.contestant import Contestant
 from benchmarks.results import CaseResult, Measurement, quartiles, ratio_within_rounds
 
@@ -94,3 +95,38 @@ def test_json_holds_everything_and_no_infinity() -> None:
     assert torch["min_us"] == pytest.approx(3.0)
     assert torch["quartiles_us"] == pytest.approx([3.5, 4.5])
     assert (torch["rounds"], torch["repetitions"]) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("ours", "roof", "verdict"),
+    [
+        (1.0, 0.6, "met"),
+        (1.0, 0.596, "met"),  # as printed: 60 %
+        (1.0, 0.5, "short: roof"),
+        (3.0, 1.8, "short: peer"),
+        (3.0, 0.6, "short: roof, peer"),
+        (1.0, None, "met"),  # a roof that nobody measured is not asked for
+    ],
+)
+def test_the_verdict_says_what_a_case_is_short_of(
+    ours: float, roof: float | None, verdict: str
+) -> None:
+    result = result_of(
+        measured("nncore", "nncore", ours),
+        measured("torch", "torch", 2.0),
+        roof=None if roof is None else measured("roof", "roof", roof),
+    )
+    assert result.verdict is None
+    result = replace(result, case=replace(CASE, must=Must(roof_share=0.6)))
+    assert result.verdict == verdict
+    assert result.as_json()["verdict"] == verdict
+
+
+def test_a_disagreement_is_short_of_the_peer_and_no_peer_asks_for_nothing() -> None:
+    case = replace(CASE, must=Must())
+    wrong = result_of(
+        measured("nncore", "nncore", 1.0), measured("torch", "torch", 9.0, disagreement=1.0)
+    )
+    assert replace(wrong, case=case).verdict == "short: peer"
+    assert replace(result_of(measured("nncore", "nncore", 1.0)), case=case).verdict == "met"
+    assert replace(result_of(measured("torch", "torch", 1.0)), case=case).verdict is None

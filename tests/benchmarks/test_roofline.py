@@ -6,6 +6,7 @@ import sys
 import types
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmarks import roofline
@@ -28,6 +29,21 @@ def test_a_small_copy_is_repeated_within_a_run(threads: int) -> None:
 
 def test_a_cold_copy_is_not() -> None:
     assert build("activation", "relu 1M forward cold").times == 1
+
+
+@pytest.mark.parametrize("name", ["GELU tanh 1M forward", "Sigmoid 1M backward"])
+def test_a_layer_s_roof_is_its_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = find("layers", name)
+    arrays = {key: np.ones(8, np.float32) for key in case.inputs}
+    before = engine.threads_get()
+    try:
+        runner = roofline.open_contestant("", 1).build(case, arrays)
+    finally:
+        engine.threads_set(before)
+    assert runner is not None
+    assert runner.run().shape == (8,)
+    monkeypatch.setitem(sys.modules, "nncore._core.engine", None)
+    assert roofline.open_contestant("", 1).build(case, arrays) is None
 
 
 def test_arithmetic_is_not_measured_without_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ class Pair(nn.Linear):
     """Its weights on two arrays: sum and difference of what they make."""
 
 
-def lower_pair(model, loss_fn, shapes, capacity):
+def lower_pair(model, loss_fn, shapes, capacity, labels):
     """Graphs of such a model, as the compiler makes them."""
     a, b, y = (capacity, *shapes[0]), (capacity, *shapes[1]), (capacity, model.out_features)
 

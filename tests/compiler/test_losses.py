@@ -31,6 +31,9 @@ LOSSES = {
     "cross-entropy, all options": (
         lambda: nn.CrossEntropyLoss(CLASSES, 3, "sum", label_smoothing=0.2), None, "labels"
     ),
+    "cross-entropy of probabilities": (
+        lambda: nn.CrossEntropyLoss(CLASSES, label_smoothing=0.2), None, "probabilities"
+    ),
     "nll": (lambda: nn.NLLLoss(CLASSES), nn.LogSoftmax(-1), "labels"),
     "mse": (lambda: nn.MSELoss("sum"), None, "numbers"),
     "l1": (lambda: nn.L1Loss(), None, "numbers"),
@@ -112,8 +115,48 @@ def test_images_with_a_label_a_pixel(dtype, threads):
         assert_equal_models(by_hand, compiled)
 
 
+def test_labels_and_probabilities_by_turns(dtype):
+    """One step for both: it is built anew where the kind of target changes."""
+    x, labels = data("labels", 20, dtype)
+    soft = np.eye(5, dtype=dtype)[labels]
+    model, loss_fn = classifier(dtype), nn.CrossEntropyLoss()
+    step = nc.compile(model, loss_fn, optim.SGD(model.parameters(), lr=0.0))
+    for _ in range(2):
+        assert step(x, labels) == loss_fn(model(x), labels)
+        assert step(x, soft) == loss_fn(model(x), soft)
+        np.testing.assert_allclose(step.evaluate(x, labels), step.evaluate(x, soft), 1e-6)
+        assert step.epoch(x, soft, batch_size=20)[0] == loss_fn(model(x), soft)
+        assert step.epoch(x, labels, batch_size=20)[0] == loss_fn(model(x), labels)
+    with pytest.raises(ValueError, match=r"target has shape \(20, 4\), expected \(20, 5\)"):
+        step(x, soft[:, 1:])
+    with pytest.raises(TypeError, match="CrossEntropyLoss: target has dtype float"):
+        step(x, soft[:, 0])
+    # Images of probabilities, and the trainer with labels to validate on.
+    images = np.random.default_rng(5).standard_normal((9, 2, 6, 8)).astype(dtype)
+    by_hand, compiled = segmenter(dtype), segmenter(dtype)
+    target = np.random.default_rng(6).random((9, 5, 4, 6)).astype(dtype)
+    step = nc.compile(compiled, loss_fn, optim.SGD(compiled.parameters(), lr=0.01))
+    optimizer = optim.SGD(by_hand.parameters(), lr=0.01)
+    for _ in range(2):
+        expected = train_by_hand(by_hand, nn.CrossEntropyLoss(), optimizer, images, target)
+        assert step.epoch(images, target, batch_size=9)[0] == expected
+    values = []
+    for how in (True, False):
+        model = classifier(dtype)
+        trainer = nc.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()), seed=1)
+        trainer.fit(x, soft, 3, 8, validation_data=(x, labels), verbose=0, compiled=how)
+        history = trainer.history.history
+        assert history["val_accuracy"][-1] >= 0
+        values.append((history["loss"], history["val_loss"], model.state_dict()))
+    assert values[0][:2] == values[1][:2]
+    for a, b in zip(values[0][2].values(), values[1][2].values(), strict=True):
+        assert_same_bits(a, b)
+
+
 def test_the_trainer_takes_them(dtype):
-    for name in ("cross-entropy, all options", "bce with logits", "huber"):
+    for name in (
+        "cross-entropy, all options", "cross-entropy of probabilities", "bce with logits", "huber"
+    ):  # fmt: skip
         make, last, reads = LOSSES[name]
         x, y = data(reads, 40, dtype)
         model = classifier(dtype, last)
@@ -155,8 +198,11 @@ def test_what_does_not_compile():
 
     model = classifier(np.float32)
     for loss_fn, reductions in itertools.product([nn.MSELoss, nn.CrossEntropyLoss], ["none"]):
+        loss = loss_fn(reduction=reductions)
         with pytest.raises(ValueError, match="with reduction='none' has no compiled form"):
-            nc.compile(model, loss_fn(reduction=reductions), input_shape=(6,))
+            nc.compile(model, loss, input_shape=(6,))
+        with pytest.raises(ValueError, match="reduction='none'"):
+            nc.Trainer(model, loss, optim.SGD(model.parameters(), lr=0.1))
     with pytest.raises(TypeError, match="compile: Own has no compiled form"):
         nc.compile(model, Own(), input_shape=(6,))
 

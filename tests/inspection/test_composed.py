@@ -26,7 +26,9 @@ def residual():
 def test_a_residual_block(residual, rng):
     x = rng.standard_normal((5, 3)).astype(np.float32)
     a = inspection.activations(residual, x)
-    assert list(a) == ["0", "1.body.0", "1.body.1", "1.body.2", "2", "3"]
+    assert list(a) == ["0", "1.body.0", "1.body.1", "1.body.2", "1", "2", "3"]
+    np.testing.assert_array_equal(a["1"], a["0"] + a["1.body.2"])
+    assert "forward" not in vars(residual[1])
     np.testing.assert_array_equal(a["1.body.0"], residual[1].body[0](a["0"]))
     np.testing.assert_array_equal(a["2"], np.maximum(a["0"] + a["1.body.2"], 0))
     np.testing.assert_array_equal(a["3"], residual(x))
@@ -60,6 +62,24 @@ def test_a_layer_used_twice_and_one_whose_output_is_lost(rng):
     assert (grad["shared/2"] == -1).all()
     through = -np.ones((4, 3)) @ model.shared.weight.data * (1 - a["act"] ** 2)
     np.testing.assert_allclose(grad["shared"], 1 + through, rtol=1e-5, atol=1e-6)
+
+
+def test_blocks_within_blocks_used_twice(rng):
+    class Twice(nn.Module):
+        def __init__(self):
+            self.block = nn.Residual(nn.Concat(nn.Linear(4, 1, seed=0), nn.Linear(4, 3, seed=1)))
+
+        def forward(self, x):
+            return self.block(self.block.forward(x))
+
+    model, x = Twice(), rng.standard_normal((2, 4)).astype(np.float32)
+    a = inspection.activations(model, x)
+    parts = ["block.body.0", "block.body.1", "block.body", "block"]
+    assert list(a) == parts + [f"{name}/2" for name in parts]
+    np.testing.assert_array_equal(a["block.body"][:, :1], a["block.body.0"])
+    np.testing.assert_array_equal(a["block"], x + a["block.body"])
+    np.testing.assert_array_equal(a["block/2"], model(x))
+    assert "block" not in inspection.gradients(model, x, None, Scores())
 
 
 def test_pictures_of_a_residual_network(rng):

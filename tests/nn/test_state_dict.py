@@ -1,5 +1,7 @@
 """state_dict and load_state_dict: copies by name, all or nothing."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -127,9 +129,17 @@ def test_values_may_be_views_of_the_parameters_themselves(dtype):
     np.testing.assert_array_equal(model[1].weight.data, first.T)
 
 
-def test_no_mapping(mlp):
-    with pytest.raises(TypeError, match="Sequential: state_dict must be a mapping, got list"):
-        mlp.load_state_dict([1, 2])
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        ([], "list$"),
+        (nn.ReLU(), r"ReLU: give its state_dict\(\)"),
+        (SimpleNamespace(state_dict={}), "SimpleNamespace: give its state_dict$"),
+    ],
+)
+def test_no_mapping(mlp, given, got):
+    with pytest.raises(TypeError, match=f"Sequential: state_dict must be a mapping, got {got}"):
+        mlp.load_state_dict(given)
 
 
 def test_weights_travel_both_ways(mlp, torch, dtype, close, rng):

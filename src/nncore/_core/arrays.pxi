@@ -82,7 +82,7 @@ cdef ndarray empty_array(int axes, cnp.npy_intp *shape, int type_number):
             bytes = 0  # too big: NumPy says so
         bytes *= shape[axis]
     if bytes < RECYCLED_BYTES:
-        return cnp.PyArray_EMPTY(axes, shape, type_number, 0)
+        return cnp.PyArray_SimpleNew(axes, shape, type_number)
     cdef _Block block = _Block.__new__(_Block)
     block.data = nn_block_take(&bytes)
     block.bytes = bytes

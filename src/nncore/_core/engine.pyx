@@ -6,8 +6,11 @@ allocate their results; arguments that they change (gradients that are added to)
 """
 cimport cython
 cimport numpy as cnp
+from cpython.dict cimport PyDict_Next
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.ref cimport PyObject
+from cpython.sequence cimport PySequence_Fast_ITEMS
 from libc.math cimport NAN, isfinite
 from libc.string cimport memcpy, memset
 from numpy cimport ndarray
@@ -41,6 +44,7 @@ include "update.pxi"
 include "step_checks.pxi"
 include "step_graph.pxi"
 include "step.pxi"
+include "step_call.pxi"
 include "random.pxi"
 include "gather.pxi"
 include "maxpool2d.pxi"

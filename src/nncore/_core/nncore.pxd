@@ -231,6 +231,8 @@ cdef extern from "nncore.h" nogil:
     int64_t nn_step_recorded(const nn_step *step)
     bint nn_step_learns(const nn_step *step, int64_t node)
     void nn_step_forget(nn_step *step)
+    void nn_step_unseen(nn_step *step, cbool unseen)
+    cbool nn_step_fusible(const nn_step *step, int64_t node)
 
     ctypedef struct nn_rows:
         const void *data
@@ -259,7 +261,7 @@ cdef extern from "nncore.h" nogil:
 
     nn_status nn_step_epoch(nn_step *step, nn_epoch *epoch, nn_update **updates, int64_t update_count,
                             double seconds, int64_t *node, nn_error *error)
-    void nn_step_clear(nn_step *step)
+    void nn_step_give_up(nn_step *step)
     void nn_step_threads(nn_step *step, int threads)
     int64_t nn_step_bytes(const nn_step *step)
     int64_t nn_step_capacity(const nn_step *step)

@@ -61,7 +61,7 @@ cdef int _describe(nn_op *op, object given, int type_number) except -1:
     op.training = given.training
     if given.stream is not None:
         _stream(&op.stream, given.stream[0], given.stream[1], 0)
-    op.entries = given.entries
+    op.entries = 0 if given.entries is None else given.entries
     op.padding_entry = given.padding_entry
     return 0
 

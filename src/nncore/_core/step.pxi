@@ -26,23 +26,15 @@ cdef class Step(_Graph):
 
     cdef bint _x_ready(self, object x):
         """Whether x can be read as it is, and fits in."""
-        return (type(x) is ndarray and self._sources == 1 and _lies_ready(<ndarray>x, self._x_shape, self._type_number)
+        return (type(x) is ndarray and self._sources == 1 and _lies_ready(<ndarray>x, self._x_shape, self._x_type)
                 and (<ndarray>x).shape[0] <= nn_step_capacity(self._step))
 
-    def train_ready(self, x, target, Plan plan, list groups, version):
-        """The loss of a training step, where both arrays are ready as they are and the plan of the updates holds,
-        as in most of a training loop; else None."""
-        if plan is None or self._target_shape is None or not self._x_ready(x) or type(target) is not ndarray:
-            return None
-        if cnp.PyArray_NDIM(<ndarray>target) < 1 or (<ndarray>target).shape[0] != (<ndarray>x).shape[0]:
-            return None
-        if not _lies_ready(<ndarray>target, self._target_shape,
-                           cnp.NPY_INT64 if self._reads_labels else self._type_number):
-            return None
-        if not plan.holds(groups, version, True):
-            return None
-        cdef const void *data = cnp.PyArray_DATA(<ndarray>x)
-        return self._run(NN_STEP_TRAIN, &data, (<ndarray>x).shape[0], target, plan.updates)
+    cdef bint _target_ready(self, object target, object x):
+        """The same of the target; there must be a loss."""
+        return (type(target) is ndarray and self._target_shape is not None and cnp.PyArray_NDIM(<ndarray>target) > 0
+                and (<ndarray>target).shape[0] == (<ndarray>x).shape[0]
+                and _lies_ready(<ndarray>target, self._target_shape,
+                                cnp.NPY_INT64 if self._reads_labels else self._type_number))
 
     def run(self, int mode, x, ndarray target, list updates):
         """One batch; returns the loss (NaN for a prediction)."""
@@ -53,20 +45,29 @@ cdef class Step(_Graph):
         return self._run(mode, data, n, target, updates)
 
     cdef double _run(self, int mode, const void **x, int64_t n, ndarray target, list updates) except? -1:
+        cdef nn_update *pointers[MOST_UPDATES]
+        cdef int64_t count = update_pointers(pointers, updates, "Step")
+        return self._go(mode, x, n, target, pointers, count, updates)
+
+    cdef double _go(self, int mode, const void **x, int64_t n, ndarray target, nn_update **pointers, int64_t count,
+                    list updates) except? -1:
         cdef nn_error error
         cdef int64_t at = -1
         cdef nn_status status
         cdef double loss = NAN
-        cdef nn_update *pointers[MOST_UPDATES]
-        cdef int64_t count = update_pointers(pointers, updates, "Step")
         cdef const void *target_data = _address(target)
         self._enter()
-        with nogil:
+        if self._brief:
             status = nn_step_run(self._step, <nn_step_mode>mode, x, target_data, n, pointers, count, &loss, &at,
                                  &error)
+        else:
+            with nogil:
+                status = nn_step_run(self._step, <nn_step_mode>mode, x, target_data, n, pointers, count, &loss, &at,
+                                     &error)
         self.running = False
-        check_gradients(status, &error, updates, "Step")
-        check(status, &error, self._label(at))
+        if status != NN_OK:
+            check_gradients(status, &error, updates, "Step")
+            self._check(status, &error, at)
         self.last_batch = n
         return loss
 
@@ -77,14 +78,6 @@ cdef class Step(_Graph):
         return _check_target(target, self._target_shape, cnp.NPY_INT64 if self._reads_labels else self._type_number,
                              n, any_order)
 
-    def predict_ready(self, x):
-        """As `predict` where x is ready as it is, else None."""
-        cdef const void *data
-        if not self._x_ready(x):
-            return None
-        data = cnp.PyArray_DATA(<ndarray>x)
-        return self._predict(&data, (<ndarray>x).shape[0], None)
-
     def predict(self, x, out=None):
         """The output for one batch, in `out` if given, which has its shape and dtype."""
         cdef const void *data[MOST_VALUES]
@@ -92,19 +85,8 @@ cdef class Step(_Graph):
         return self._predict(data, n, out)
 
     cdef object _predict(self, const void **x, int64_t n, object out):
-        cdef nn_error error
-        cdef int64_t at = -1
-        cdef nn_status status
-        cdef double loss = 0
-        self._enter()
-        try:
-            with nogil:
-                status = nn_step_run(self._step, NN_STEP_PREDICT, x, NULL, n, NULL, 0, &loss, &at, &error)
-            check(status, &error, self._label(at))
-            self.last_batch = n
-            return self._output(n, out)
-        finally:
-            self.running = False
+        self._go(NN_STEP_PREDICT, x, n, None, NULL, 0, None)
+        return self._output(n, out)
 
     def output(self, out=None):
         """The output of the last batch."""
@@ -113,6 +95,10 @@ cdef class Step(_Graph):
             return self._output(self.last_batch, out)
         finally:
             self.running = False
+
+    def unseen(self, bint unseen):
+        """Say whether nobody else holds the arrays of the gradients: then training need not write zeros to zeros."""
+        nn_step_unseen(self._step, unseen)
 
     # ---- the two halves
 
@@ -136,14 +122,17 @@ cdef class Step(_Graph):
         try:
             with nogil:
                 status = nn_step_forward(self._step, data, n, &at, &error)
-            check(status, &error, self._label(at))
+            self._check(status, &error, at)
             self.last_batch = n
             return self._output(n, None)
         finally:
             self.running = False
 
     def backward(self, grad not None, bint input_grad, bint parameter_grad=True):
-        """Adds to the gradients of the parameters; returns those of x, or None. grad is dense and of the right shape."""
+        """Adds to the gradients of the parameters; returns those of x, or None, which is that of indices too.
+
+        grad is dense and of the right shape.
+        """
         cdef nn_error error
         cdef int64_t at = -1, k, n = nn_step_recorded(self._step)
         cdef nn_status status
@@ -159,9 +148,10 @@ cdef class Step(_Graph):
                 raise ValueError(f"Step: grad has {grads[k].shape[0]} rows, the forward had {n}")
             dy[k] = cnp.PyArray_DATA(<ndarray>grads[k])
         if input_grad:
-            inputs = tuple([self._empty(k, n) for k in range(self._sources)])
+            inputs = tuple([self._empty(k, n) if self._types[k] == self._type_number else None
+                            for k in range(self._sources)])
             for k in range(self._sources):
-                dx[k] = cnp.PyArray_DATA(<ndarray>inputs[k])
+                dx[k] = _address(inputs[k])
             wanted = dx
         self._enter()
         with nogil:
@@ -232,7 +222,7 @@ cdef class Step(_Graph):
                     status = nn_step_epoch(self._step, &epoch, pointers, count, seconds, &at, &error)
                 self.batches_done = epoch.done
                 check_gradients(status, &error, updates, "Step")
-                check(status, &error, self._label(at))
+                self._check(status, &error, at)
                 self.last_batch = nn_step_op(self._step, 0).x[0] if batches > 0 else 0
                 if progress is not None and epoch.done > 0 and not epoch.nonfinite:
                     progress(epoch.done)
@@ -243,7 +233,7 @@ cdef class Step(_Graph):
             return not epoch.nonfinite
         finally:
             if mode == NN_STEP_TRAIN and not whole:
-                nn_step_clear(self._step)
+                nn_step_give_up(self._step)
             self.running = False
 
     cdef int64_t _take_rows(self, nn_rows *rows, tuple pairs) except -1:
@@ -254,7 +244,7 @@ cdef class Step(_Graph):
             raise ValueError(f"Step: {len(pairs)} inputs, the step was built for {self._sources}")
         for v in range(self._sources):
             array = pairs[v][0]
-            _check_rows("x", array, self._shapes[v], self._type_number, True)
+            _check_rows("x", array, self._shapes[v], self._types[v], True)
             if array.shape[0] != (<ndarray>pairs[0][0]).shape[0]:
                 raise ValueError(f"Step: x[{v}] has {array.shape[0]} rows, x[0] has {pairs[0][0].shape[0]}")
             rows[v].data = cnp.PyArray_DATA(array)

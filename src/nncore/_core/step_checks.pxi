@@ -8,13 +8,14 @@ cdef bint _lies_ready(ndarray x, tuple shape, int type_number):
     for axis in range(1, rank):
         if x.shape[axis] != <int64_t>shape[axis]:
             return False
-    return _is_channels_last(x) if rank == 4 else cnp.PyArray_IS_C_CONTIGUOUS(x)
+    return _is_channels_last(x) if rank == 4 and type_number != cnp.NPY_INT64 else cnp.PyArray_IS_C_CONTIGUOUS(x)
 
 
 cdef int _check_rows(str name, ndarray x, tuple shape, int type_number, bint any_order) except -1:
     """The last look before a pointer is taken: the compiler has prepared these arrays, for this very step?"""
     if _lies_ready(x, shape, type_number):
         return 0
+    any_order = any_order and type_number != cnp.NPY_INT64  # indices and labels have one
     if any_order and (<object>x).shape[1:] == shape[1:] and cnp.PyArray_IS_C_CONTIGUOUS(x):
         if _ready(x, type_number) or (name == "x" and cnp.PyArray_TYPE(x) == cnp.NPY_UINT8):
             return 0

@@ -2,6 +2,7 @@
 
 cdef enum:
     MOST_VALUES = 64  # sources of a step, and outputs
+    BRIEF_FLOPS = 1 << 15  # of a forward at capacity
 
 
 cdef tuple _all(object given):
@@ -19,9 +20,15 @@ cdef class _Graph:
     cdef tuple _outputs       # values
     cdef int64_t _sources
     cdef int _type_number
+    cdef list _types          # NumPy's numbers of the sources' dtypes: int64 of indices
     cdef tuple _x_shape       # of the first source
+    cdef int _x_type
+    cdef dict _indices        # the nodes that read indices, and from which source
     cdef tuple _target_shape  # None: there is no loss
     cdef bint _reads_labels
+    cdef bint _brief          # takes a few microseconds: others can wait for the GIL meanwhile
+    cdef cnp.npy_intp _y_shape[8]  # of the one output, but for the batch
+    cdef int _y_rank          # 0: there are several, or it is images
     cdef readonly int64_t last_batch
 
     def __cinit__(self, list nodes, dtype, int threads=0, *, int64_t sources=1, tuple outputs=()):
@@ -55,6 +62,7 @@ cdef class _Graph:
             status = nn_step_create(&self._step, &graph, &at, &error)
             check(status, &error, self._label(at))
             self._take_shapes(nodes, given, outputs)
+            self._brief = sum([nn_step_op(self._step, i).flops for i in range(count)]) < BRIEF_FLOPS
         finally:
             PyMem_Free(given)
         nn_step_threads(self._step, threads)
@@ -85,10 +93,13 @@ cdef class _Graph:
         cdef int64_t count = len(nodes), i
         cdef const nn_op *op
         cdef list shapes = [None] * self._sources
+        self._types = [self._type_number] * self._sources
+        self._indices = {}
         for i in range(count):
             node, op = nodes[i], nn_step_op(self._step, i)
             if op.indices:
-                raise TypeError(f"compile: {node.label} reads whole numbers, a step floating ones: run it eagerly")
+                self._indices[i] = given[i].inputs[0]
+                self._types[given[i].inputs[0]] = cnp.NPY_INT64
             for array, size in ((node.weight, op.weight_count), (node.weight_grad, op.weight_count),
                                 (node.bias, op.bias_count), (node.bias_grad, op.bias_count)):
                 _held(array, size, self._type_number, node.label, "weight or bias")
@@ -97,7 +108,7 @@ cdef class _Graph:
                     shapes[given[i].inputs[k]] = shape
             shapes.append(node.y_shape)
         self._shapes = tuple(shapes)
-        self._x_shape = shapes[0]
+        self._x_shape, self._x_type = shapes[0], self._types[0]
         self._outputs = outputs if outputs else (self._sources + count - 1,)
         op = nn_step_op(self._step, count - 1)
         if op.loss:
@@ -108,10 +119,24 @@ cdef class _Graph:
             if math.prod(self._target_shape) != op.target_count:
                 raise ValueError(f"{node.label}: target has shape {self._target_shape}, expected {op.target_count}"
                                  " elements")
+        shape = self._shapes[self._outputs[0]]
+        if len(self._outputs) == 1 and len(shape) in (1, 2, 3):
+            self._y_rank = len(shape)
+            for i in range(1, self._y_rank):
+                self._y_shape[i] = shape[i]
         return 0
 
     cdef str _label(self, int64_t at):
         return self._labels[at] if 0 <= at < len(self._labels) else "compile"
+
+    cdef int _check(self, nn_status status, const nn_error *error, int64_t at) except -1:
+        """Raises what went wrong at node `at`; of an index with its place in x, as the layer does by hand."""
+        if status == NN_INDEX_ERROR and at in self._indices:
+            shape = self._shapes[self._indices[at]]
+            where = ", ".join(map(str, np.unravel_index(error.index, (error.index + 1,) + shape[1:])))
+            raise IndexError(f"{self._label(at)}: x[{where}] is {error.got}, expected 0 to"
+                             f" {nn_step_op(self._step, at).entries - 1}")
+        return check(status, error, self._label(at))
 
     # ---- arrays
 
@@ -122,7 +147,7 @@ cdef class _Graph:
         if len(arrays) != self._sources:
             raise ValueError(f"Step: {len(arrays)} inputs, the step was built for {self._sources}")
         for i in range(self._sources):
-            _check_rows("x", <ndarray?>arrays[i], self._shapes[i], self._type_number, False)
+            _check_rows("x", <ndarray?>arrays[i], self._shapes[i], self._types[i], False)
             if (<ndarray>arrays[i]).shape[0] != (<ndarray>arrays[0]).shape[0]:
                 raise ValueError(f"Step: x[{i}] has {(<ndarray>arrays[i]).shape[0]} rows,"
                                  f" x[0] has {(<ndarray>arrays[0]).shape[0]}")
@@ -147,6 +172,12 @@ cdef class _Graph:
     cdef object _output(self, int64_t n, object out):
         """The outputs of n samples, a tuple where there are several."""
         cdef int64_t k
+        cdef ndarray y
+        if out is None and self._y_rank:
+            self._y_shape[0] = n
+            y = empty_array(self._y_rank, self._y_shape, self._type_number)
+            memcpy(cnp.PyArray_DATA(y), nn_step_value(self._step, self._outputs[0]), cnp.PyArray_NBYTES(y))
+            return y
         if len(self._outputs) == 1:
             return self._copy(self._outputs[0], n, out)
         cdef tuple outs = (None,) * len(self._outputs) if out is None else out
@@ -193,6 +224,10 @@ cdef class _Graph:
     def learns(self, int64_t node):
         """Whether training runs its backward."""
         return bool(nn_step_learns(self._step, node))
+
+    def fusible(self, int64_t node):
+        """Whether the update of its weight may follow the weight's gradient part by part."""
+        return bool(nn_step_fusible(self._step, node))
 
 
 cdef tuple _place(nn_place place):

@@ -150,44 +150,85 @@ cdef class Plan:
     """The updates of an optimiser as they were configured, and all that they were configured for.
 
     A small compiled step takes a few microseconds, checking and setting its numbers more: whether they are
-    still the same is asked here, without making lists.
+    still the same is asked here, first by looking whether the groups hold the same objects.
     """
 
     cdef readonly list updates
+    cdef nn_update *_pointers[MOST_UPDATES]  # the same
     cdef list _groups, _numbers
     cdef tuple _names
-    cdef object _version
+    cdef tuple _items      # names and values of all groups, in their order; empty where one may change in place
+    cdef Py_ssize_t _listed  # parameters, and names of them, in all groups
+    cdef int64_t _version
     cdef bint _clear_grad
 
-    def __init__(self, list groups not None, names, version, bint clear_grad, list updates not None):
+    def __init__(self, list groups not None, names, int64_t version, bint clear_grad, list updates not None):
         self.updates, self._groups, self._names = updates, groups, tuple(names)
         self._version, self._clear_grad = version, clear_grad
-        self._numbers = []
-        for group in groups:
-            self._numbers.append(len(group["params"]))
-            self._numbers += [_value_of(group[name]) for name in self._names]
+        update_pointers(self._pointers, updates, "Plan")
+        self._numbers = self._numbers_now()
+        self._remember()
 
-    cpdef bint holds(self, list groups, version, bint clear_grad):
+    cdef list _numbers_now(self):
+        cdef list numbers = []
+        for group in self._groups:
+            numbers.append(len(group["params"]))
+            for name in self._names:
+                number = group[name]
+                numbers.append(tuple(number) if type(number) is list else number)  # betas may change in place
+        return numbers
+
+    cdef int _remember(self) except -1:
+        cdef list items = []
+        self._listed = 0
+        for group in self._groups:
+            for name, value in group.items():
+                items += name, value
+                if name == "params" or name == "param_names":
+                    self._listed += len(value)
+                elif type(value) is list:
+                    self._items = ()
+                    return 0
+        self._items = tuple(items)
+        return 0
+
+    cdef bint _same_objects(self):
+        """Whether the groups hold what was there at the last look; else who knows."""
+        cdef PyObject **then = PySequence_Fast_ITEMS(self._items)
+        cdef Py_ssize_t count = len(self._items), k = 0, listed = 0, at, place
+        cdef PyObject *name = NULL
+        cdef PyObject *value = NULL
+        for at in range(len(self._groups)):
+            place = 0
+            while PyDict_Next(self._groups[at], &place, &name, &value):
+                if k >= count or name is not then[k] or value is not then[k + 1]:
+                    return False
+                if type(<object>value) is list:
+                    listed += len(<list>value)
+                k += 2
+        return k == count and listed == self._listed
+
+    cdef bint _stands(self, object optimizer):
+        """Whether it is still the optimiser's plan for a compiled step; no says only that one must look closer."""
+        if not isinstance(optimizer, Planned):
+            return False
+        return (self._clear_grad and self._version == _structure and (<Planned>optimizer)._plan is self
+                and (<Planned>optimizer).param_groups is self._groups and self._same_objects())
+
+    def holds(self, list groups, int64_t version, bint clear_grad):
         """Whether they are right for these groups as they are now."""
-        cdef Py_ssize_t at, i, k = 0
-        cdef dict group
         if groups is not self._groups or clear_grad != self._clear_grad or version != self._version:
             return False
-        if len(groups) * (len(self._names) + 1) != len(self._numbers):
+        if self._same_objects():
+            return True
+        if self._numbers_now() != self._numbers:
             return False
-        for at in range(len(groups)):
-            group = groups[at]
-            if len(group["params"]) != self._numbers[k]:
-                return False
-            k += 1
-            for i in range(len(self._names)):
-                now, then = _value_of(group[self._names[i]]), self._numbers[k]
-                if now is not then and now != then:
-                    return False
-                k += 1
+        self._remember()
         return True
 
 
-cdef inline object _value_of(object number):
-    """What a number is now: a list of betas may change in place."""
-    return tuple(number) if type(number) is list else number
+cdef class Planned:
+    """Base of optimisers: what each call of a compiled step looks at, where it is found at once."""
+
+    cdef public list param_groups
+    cdef public Plan _plan  # None: what was configured is out of date

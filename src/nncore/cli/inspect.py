@@ -1,11 +1,13 @@
 """``nncore inspect``: a report on a saved network."""
 
 import argparse
+import time
 from pathlib import Path
 
 import nncore
 from nncore.cli import datasets, saved, values
 from nncore.cli.errors import UserError, users
+from nncore.training.table import seconds
 
 EXAMPLES = """\
 example:
@@ -32,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the report; returns the exit code."""
     if options.threads is not None:
         nncore.set_num_threads(options.threads)
+    started = time.perf_counter()
     found = saved.load(options.file)
     data = saved.data_of(found, options.data)
     if len(found.sample) != 3 or data.classes is None:
@@ -50,5 +53,6 @@ def run(options: argparse.Namespace) -> int:
     target = folder / "report.html"
     with users(OSError):
         target.write_text(page, encoding="utf-8")
-    print(f"report: {target} ({target.stat().st_size / 1e6:.1f} MB)")
+    spent = seconds(time.perf_counter() - started)
+    print(f"report: {target} ({target.stat().st_size / 1e6:.1f} MB, written in {spent})")
     return 0

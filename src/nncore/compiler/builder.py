@@ -83,8 +83,11 @@ _RULES: dict[type, Callable[[Any, str, Shape], Node | None]] = {
 
 def _described(layer: Any, kind: Any, label: str, shape: Shape) -> Node | None:
     """The operation of a layer as `kind`, its class, computes it; None where it changes nothing."""
-    if issubclass(kind, nn.Embedding):
-        raise TypeError(f"compile: {label} has no compiled form: run the model eagerly")
+    if issubclass(kind, nn.Embedding) and len(shape) > 2:
+        raise ValueError(
+            f"compile: {label}: x has shape {shape}, expected (batch,) or (batch, length): give"
+            " x.reshape(len(x), -1), or run the model eagerly"
+        )
     if issubclass(kind, Layer):
         try:
             node: Node = kind._operation(layer, shape)
@@ -99,10 +102,13 @@ def _described(layer: Any, kind: Any, label: str, shape: Shape) -> Node | None:
     return rule(layer, label, shape)
 
 
-def lower(model: Module, loss_fn: Any, input_shapes: Sequence[Shape], capacity: int) -> Graph:
+def lower(
+    model: Module, loss_fn: Any, input_shapes: Sequence[Shape], capacity: int, labels: bool
+) -> Graph:
     """The operations of a model and its loss, for batches of up to `capacity` samples.
 
-    `input_shapes` are those of one sample, of each of the model's inputs.
+    `input_shapes` are those of one sample, of each of the model's inputs; `labels`: what a loss
+    that takes both is to read.
 
     Raises
     ------
@@ -129,7 +135,7 @@ def lower(model: Module, loss_fn: Any, input_shapes: Sequence[Shape], capacity: 
                 f"compile: {type(loss_fn).__name__} has no compiled form: write step.forward(x) and"
                 " step.backward(grad)"
             )
-        node = loss_fn._compiled(shape, dtype)
+        node = loss_fn._compiled(shape, dtype, labels)
         node.inputs = graph.outputs
         graph.nodes.append(node)
     return graph

@@ -36,6 +36,11 @@ class Graph:
     constants: list[Any] = field(default_factory=list)  # arrays in the arithmetic of `forward`
 
     @property
+    def indices(self) -> dict[int, Node]:
+        """The sources of whole numbers, each with an operation that reads it."""
+        return {node.inputs[0]: node for node in self.nodes if node.entries is not None}
+
+    @property
     def output_shapes(self) -> tuple[Shape, ...]:
         """Shapes of the outputs, at the capacity."""
         return tuple(self.nodes[value - self.sources].y_shape for value in self.outputs)
@@ -126,7 +131,27 @@ class Lowering(Tape):
                 node = Node(label, "reshape", shape, shape)
             writer.write(node, inputs, [self.shapes[each] for each in inputs])
         outputs_at = tuple(writer.logical(number, self.shapes[number]) for number in ends)
-        return Graph(writer.nodes, len(sources), outputs_at, several, self.constants)
+        graph = Graph(writer.nodes, len(sources), outputs_at, several, self.constants)
+        _check_indices(graph)
+        return graph
+
+
+def _check_indices(graph: Graph) -> None:
+    """Whole numbers come with the batch, and an Embedding is all that reads them."""
+    indices = graph.indices
+    for source, node in indices.items():
+        if source >= graph.sources:
+            raise TypeError(
+                f"compile: {node.label}: x is computed within the model, expected whole numbers,"
+                " an input of it"
+            )
+    for node in graph.nodes:
+        for value in node.inputs:
+            if value in indices and node.entries is None:
+                raise TypeError(
+                    f"compile: {node.label} has no compiled form for the whole numbers that"
+                    f" {indices[value].label} reads: run the model eagerly"
+                )
 
 
 def lowered(root: Module, dtype: np.dtype[Any], rule: Rule, shapes: Sequence[Shape]) -> Graph:

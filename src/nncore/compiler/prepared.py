@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._core import conversion, engine
 from nncore.compiler.builder import Graph, lower
+from nncore.losses import EngineLoss
 from nncore.nn import structure
 from nncore.nn.arguments import integer
+from nncore.nn.embedding import as_indices
 from nncore.nn.module import Module
 from nncore.nn.operation import Shape
 from nncore.nn.parameter import Parameter
@@ -32,8 +34,10 @@ class Batches:
         target: Rows | None,
         order: NDArray[np.int64] | None,
         batch_size: int,
+        labels: bool,  # whether the target is
     ) -> None:
         self.x, self.target, self.order, self.batch_size = x, target, order, batch_size
+        self.labels = labels
         self.samples = len(x[0][0]) if order is None else len(order)
         self.losses = np.full(-(-self.samples // batch_size), np.nan)
         # How many outputs of each batch are largest at the label; counted where it is an array.
@@ -54,7 +58,7 @@ class Batches:
             target = None if target is None else (target[0][rows], target[1])
         else:
             order = order[rows]
-        part = Batches(x, target, order, self.batch_size)
+        part = Batches(x, target, order, self.batch_size, self.labels)
         if self.correct is not None:
             part.correct = np.zeros(len(part), np.int64)
         return part
@@ -63,8 +67,10 @@ class Batches:
         return len(self.losses)
 
 
-class Prepared:
+class Prepared(engine.Caller):
     """The part of a Step that prepares; it knows the engine's step, and when to build it anew."""
+
+    optimizer: Optimizer | None
 
     def __init__(
         self,
@@ -86,13 +92,15 @@ class Prepared:
         self._threads = 0 if threads is None else integer("compile", "threads", threads, 1)
         self._dtype: np.dtype[Any] = model.dtype or np.dtype(np.float32)
         self._graph = Graph([], 1, ())
-        self._core: Any = None
+        self._core = None
         self._input_shapes: tuple[Shape, ...] = ()  # of one sample, of each input; before: none
         self._built_for = -1
+        # Whether targets are labels: a loss may take them and others.
+        self._labels: bool = getattr(loss_fn, "reads_labels", False)
         self._losses: NDArray[np.float64] = np.empty(0)
-        self._seen: Any = None
+        self._gradients_seen = -1
         self._strangers_of: Any = None
-        self._strangers: list[Parameter] = []
+        self._strangers = []
         self._known: set[Parameter] = set(model.parameters())
         self._known_at = structure.version()
 
@@ -120,6 +128,13 @@ class Prepared:
             )
         self._known, self._known_at = set(own), version
 
+    def _look_at_gradients(self) -> None:
+        """Tell the engine, before it trains, whether somebody else holds arrays of gradients."""
+        version = structure.gradients_version()
+        if self._core is not None and self._gradients_seen != version:
+            self._gradients_seen = version
+            self._core.unseen(not any(p._seen for n in self._graph.nodes for p in n.parameters))
+
     def _clear_strangers(self) -> None:
         """Clear the gradients of the model's parameters that the optimiser does not hold."""
         if self.optimizer is not None and self.optimizer._plan is not self._seen:
@@ -137,29 +152,55 @@ class Prepared:
     # ---- one batch
 
     def _prepare(self, x: Inputs, y: ArrayLike) -> tuple[tuple[Array, ...], Array]:
-        self._need_loss()
+        self._need_loss(y)
         inputs = self._prepare_inputs(x)
         target = self._prepare_target(y, len(inputs[0]))
         return inputs, target if target.ndim == 1 else canonical(target)
 
-    def _need_loss(self) -> None:
+    def _need_loss(self, y: ArrayLike) -> None:
+        """The loss is there, and targets like y are what the step reads: else it is built anew."""
         if self.loss_fn is None:
             raise RuntimeError(
                 "Step: compiled without a loss_fn: use step.predict(x), or step.forward(x) and"
                 " step.backward(grad)"
             )
+        if isinstance(self.loss_fn, EngineLoss):
+            self._read_labels(self.loss_fn._reads(y))
+
+    def _read_labels(self, labels: bool) -> None:
+        """Targets are labels from now on, or not."""
+        if labels != self._labels:
+            self._labels, self._built_for = labels, -1
 
     def _prepare_target(self, y: ArrayLike, count: int) -> Array:
         """The labels, or the target array, of so many samples."""
         shape = (count, *self._graph.nodes[-1].x_shape[1:])
-        if self.loss_fn.reads_labels:
+        if self._labels:
             return self.loss_fn._labels(y, shape)  # type: ignore[no-any-return]
         return self.loss_fn._target(y, shape, self._dtype)  # type: ignore[no-any-return]
 
     def _prepare_inputs(self, x: Inputs) -> tuple[Array, ...]:
-        arrays = [engine.floating(array, self._dtype, self._first, "x") for array in each(x)]
+        arrays = [self._array(array) for array in each(x)]
         self._make_room(arrays, len(arrays[0]) if arrays[0].ndim else 0)
-        return tuple(canonical(array) for array in arrays)
+        return tuple(canonical(array) for array in self._read(arrays))
+
+    def _array(self, x: Any) -> Array:
+        """x as an array; whole numbers stay what they are where the model may look them up."""
+        if self.model._takes_indices(x):
+            return self.model._input(x)
+        return engine.floating(x, self._dtype, self._first, "x")
+
+    def _read(self, arrays: list[Array], bytes_too: bool = False) -> list[Array]:
+        """The arrays of all inputs in the dtypes that the operations which read them want."""
+        indices = self._graph.indices
+        return [
+            as_indices(array, indices[source].label)
+            if source in indices
+            else array
+            if bytes_too and array.dtype == np.uint8
+            else engine.floating(array, self._dtype, self._first, "x")
+            for source, array in enumerate(arrays)
+        ]
 
     # ---- many batches
 
@@ -171,17 +212,18 @@ class Prepared:
         arrays: list[Array] = [
             np.asarray(array)
             if isinstance(array, np.ndarray) and array.dtype == np.uint8
-            else engine.floating(array, self._dtype, self._first, "x")
+            else self._array(array)
             for array in each(x)
         ]
         rows = len(arrays[0]) if arrays[0].ndim else 0
         taken = None if order is None else conversion.row_order(order, rows, here)
+        if targets:
+            self._need_loss(y)
         samples = rows if taken is None else len(taken)
         self._make_room(arrays, min(batch_size, samples))
         target = engine.sample_rows(self._prepare_target(y, rows)) if targets else None
-        return Batches(
-            tuple(engine.sample_rows(array) for array in arrays), target, taken, batch_size
-        )
+        x = tuple(engine.sample_rows(array) for array in self._read(arrays, bytes_too=True))
+        return Batches(x, target, taken, batch_size, self._labels)
 
     # ---- the engine's step
 
@@ -233,12 +275,13 @@ class Prepared:
         capacity = max(batch, self._max_batch, 1)
         version = structure.version()
         self._dtype = self.model.dtype or np.dtype(np.float32)
-        graph = lower(self.model, self.loss_fn, samples, capacity)
+        graph = lower(self.model, self.loss_fn, samples, capacity, self._labels)
         core = engine.Step(
             graph.nodes, self._dtype, self._threads, sources=graph.sources, outputs=graph.outputs
         )
         self._graph, self._core, self._input_shapes = graph, core, samples
         self._max_batch, self._built_for = capacity, version
+        self._gradients_seen = -1
 
 
 def each(x: Any) -> tuple[Any, ...]:

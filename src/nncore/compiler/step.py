@@ -71,8 +71,8 @@ class Step(Prepared):
     One thread at a time may use it, a second one gets a `RuntimeError`: `clone` gives it a step of
     its own over the same weights. Changes of the model's structure (frozen parameters, replaced
     layers) are noticed by themselves; where the optimiser holds the old layer and not the new one,
-    that is a ValueError. After any error parameters and optimiser state are as they were before the
-    call, or, in `epoch`, after the last whole batch.
+    that is a ValueError. After any error parameters, buffers and optimiser state are as they
+    were before the call, or, in `epoch`, after the last whole batch.
     """
 
     def clone(self) -> Step:
@@ -91,28 +91,18 @@ class Step(Prepared):
 
     # ---- one batch
 
-    def __call__(self, x: Inputs, y: ArrayLike) -> float:
-        """Train on one batch: gradients zeroed, forward, loss, backward, update; returns the loss.
-
-        The numbers of the optimiser are read at each call. Gradients read zero afterwards. An
-        empty batch changes nothing and returns NaN.
-        """
-        optimizer, version = self.optimizer, structure.version()
-        if self._built_for == version and optimizer is not None:
-            plan = optimizer._plan
-            loss = self._core.train_ready(x, y, plan, optimizer.param_groups, version)
-            if loss is not None:
-                if self._strangers or plan is not self._seen:
-                    self._clear_strangers()
-                return loss  # type: ignore[no-any-return]
+    def _train(self, x: Inputs, y: ArrayLike) -> float:
+        """What a call does where something has to be prepared first."""
         updates = self._updates("gradients(x, y)")
         inputs, target = self._prepare(x, y)
+        self._look_at_gradients()
         loss = float(self._core.run(engine.STEP_TRAIN, inputs, target, updates))
         self._clear_strangers()
         return loss
 
     def gradients(self, x: Inputs, y: ArrayLike) -> float:
         """The same without the update: the gradients stay in each `Parameter.grad`."""
+        structure.gradient_taken()
         inputs, target = self._prepare(x, y)
         return float(self._core.run(engine.STEP_GRADIENTS, inputs, target, []))
 
@@ -121,12 +111,8 @@ class Step(Prepared):
         inputs, target = self._prepare(x, y)
         return float(self._core.run(engine.STEP_EVALUATE, inputs, target, []))
 
-    def predict(self, x: Inputs, out: Array | None = None) -> Any:
-        """The model's output for one batch, in `out` if given; a tuple if it has several heads."""
-        if out is None and self._built_for == structure.version():
-            y = self._core.predict_ready(x)
-            if y is not None:
-                return y
+    def _predict(self, x: Inputs, out: Array | None) -> Any:
+        """The same of a prediction."""
         inputs = self._prepare_inputs(x)
         if out is not None:
             shapes = self._graph.output_shapes
@@ -196,6 +182,7 @@ class Step(Prepared):
             if array.shape != shape:
                 raise ValueError(f"Step.backward: grad has shape {array.shape}, expected {shape}")
             taken.append(canonical(array))
+        structure.gradient_taken()
         return self._core.backward(tuple(taken), bool(input_grad), bool(parameter_grad))
 
     def update(self) -> None:
@@ -259,15 +246,14 @@ class Step(Prepared):
             after an error of `progress`: parameters and optimiser are as after the last whole
             batch, gradients are zero, and `losses` has the losses of the whole batches.
         IndexError
-            A label is out of range: found before its batch changes anything. A row number of
-            `order` is: found before anything is run.
+            A label or an index is out of range: found before its batch changes anything. A row
+            number of `order` is: found before anything is run.
         FloatingPointError
             `error_if_nonfinite`: names loss and batch.
         TypeError, ValueError
             As for a single batch.
         """
         updates = self._updates("evaluate(x, y)")
-        self._need_loss()
         data = self._batches("Step.epoch", x, y, order, batch_size)
         batches = len(data)
         finite = self._run_epoch(
@@ -303,7 +289,9 @@ class Step(Prepared):
         progress: Callable[[int], object] | None = None,
     ) -> bool:
         """All batches; returns whether all losses were finite, where that is looked at."""
+        self._read_labels(data.labels)
         self._make_room([rows for rows, _ in data.x], min(data.batch_size, data.samples))
+        self._look_at_gradients()
         core = self._core
 
         def report(done: int) -> None:
@@ -352,4 +340,6 @@ class Step(Prepared):
     def __repr__(self) -> str:
         if self._core is None:
             return f"Step({type(self.model).__name__}, not built: the first batch tells the shapes)"
-        return table.show(self._graph.nodes, self._core)
+        held = self.optimizer
+        needed = held is None or held.max_grad_norm is not None or held.error_if_nonfinite
+        return table.show(self._graph.nodes, self._core, updates=not needed)

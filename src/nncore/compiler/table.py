@@ -7,11 +7,12 @@ from nncore.nn.operation import Operation as Node
 _HEAD = ("operation", "layer", "output", "bytes", "flops", "backward")
 
 
-def show(nodes: list[Node], core: Any) -> str:
+def show(nodes: list[Node], core: Any, *, updates: bool = False) -> str:
     """A row for each operation, at the size of the batch planned last; then the arena.
 
     `backward` says whether training runs it: nothing frozen has one, unless something that learns
-    lies before it.
+    lies before it; and whether the update of the weight follows its gradient from the cache, which
+    is for `updates`, where no gradient is needed for anything else.
 
     Bytes are those of the output in the arena, with its gradient and what is saved for backward:
     buffers that are never alive together share memory, so the arena is smaller than their sum.
@@ -22,6 +23,8 @@ def show(nodes: list[Node], core: Any) -> str:
         held = sum(place[1] for place in places.values())
         shape = "x".join(str(size) for size in node.y_shape)
         learns = "yes" if core.learns(index) else "-"
+        if updates and core.fusible(index):
+            learns = "yes, update"
         rows.append((node.kind, node.label, shape, f"{held:,}", f"{core.flops(index):,}", learns))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = [

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nncore.nn.module import Module
 from nncore.nn.recording import recording
+from nncore.nn.tracing import Value
 
 Array = NDArray[Any]
 
@@ -26,6 +27,11 @@ class Call:
     y: Array
     grad_y: Array | None = None  # dC/dy
     grad_x: Array | None = None  # dC/dx
+
+
+def blocks(model: Module) -> dict[str, Module]:
+    """The modules within `model` that compose others in a `forward`, by their qualified names."""
+    return {name: module for name, module in model.named_modules() if name and module._composed}
 
 
 def layers(model: Module) -> dict[str, Module]:
@@ -76,6 +82,20 @@ class _Watch:
             _forward=seen_forward, _backward=seen_backward, _backward_last=seen_backward_last
         )
 
+    def wrap_block(self, name: str, block: Module) -> None:
+        """A composed module runs as part of the whole: its values pass through its `forward`."""
+        forward = block.forward
+
+        def seen(*x: Any) -> Any:
+            y = forward(*x)
+            if isinstance(y, Value):  # else it was called with arrays, and comes back with values
+                uses = self._uses[name] = self._uses.get(name, 0) + 1
+                label = name if uses == 1 else f"{name}/{uses}"
+                self.calls.append(Call(label, block, x[0].array, y.array))
+            return y
+
+        vars(block).update(forward=seen)
+
     def _close(self, layer: Module, saved: Any, grad: Any, dx: Any) -> None:
         waiting = self._open.get(id(layer), [])
         for at in reversed(range(len(waiting))):  # the latest one goes back first
@@ -92,8 +112,10 @@ def _first(arrays: Any) -> Array:
 
 
 @contextmanager
-def watched(model: Module) -> Iterator[list[Call]]:
+def watched(model: Module, *, whole: bool = False) -> Iterator[list[Call]]:
     """Within the block each use of a layer of `model` is put on the list.
+
+    With `whole`, each use of a composed module too, after the layers in it, without gradients.
 
     The arrays are those that the layers gave and got, not copies and not computed anew. Running
     statistics and the places of random streams are, afterwards, what they were before.
@@ -104,12 +126,17 @@ def watched(model: Module) -> Iterator[list[Call]]:
         name: {m: vars(layer)[m] for m in _WRAPPED if m in vars(layer)}
         for name, layer in found.items()
     }
+    composed = {n: b for n, b in blocks(model).items() if whole and "forward" not in vars(b)}
     kept = [(array, array.copy()) for array in _moving(model)]
     try:
         for name, layer in found.items():
             watch.wrap(name, layer)
+        for name, block in composed.items():
+            watch.wrap_block(name, block)
         yield watch.calls
     finally:
+        for block in composed.values():
+            vars(block).pop("forward", None)
         for name, layer in found.items():
             for method in _WRAPPED:
                 vars(layer).pop(method, None)
@@ -138,9 +165,9 @@ def gradients_kept(model: Module) -> Iterator[None]:
             parameter.grad[...] = grad
 
 
-def forward_pass(model: Module, x: Any) -> tuple[Array, list[Call]]:
+def forward_pass(model: Module, x: Any, *, whole: bool = False) -> tuple[Array, list[Call]]:
     """The output and the uses of all layers, in whatever mode the model is."""
-    with recording(model), watched(model) as calls:
+    with recording(model), watched(model, whole=whole) as calls:
         return model(x), calls
 
 
@@ -160,6 +187,9 @@ def full_pass(
 def activations(model: Module, x: Any) -> dict[str, Array]:
     """The outputs of all layers for a batch, by the layers' names.
 
+    A module that composes others (`Residual`, `Concat`, one of your own) has an entry after those
+    of its layers.
+
     Parameters
     ----------
     model : Module
@@ -178,7 +208,7 @@ def activations(model: Module, x: Any) -> dict[str, Array]:
     >>> for name, a in nc.inspection.activations(model, x[:8]).items():
     ...     print(name, a.shape, a.mean())
     """
-    return {call.name: call.y for call in forward_pass(model, x)[1]}
+    return {call.name: call.y for call in forward_pass(model, x, whole=True)[1]}
 
 
 def gradients(model: Module, x: Any, y: Any, loss_fn: Any) -> dict[str, Array]:

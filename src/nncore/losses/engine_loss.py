@@ -37,19 +37,25 @@ class EngineLoss(LossFunction):
         """The operation for predictions of `shape` and `dtype`, or the error that says why not."""
         raise NotImplementedError(f"{type(self).__name__}: define _operation(shape, dtype)")
 
+    def _reads(self, target: Any) -> bool:
+        """Whether `target` is to be read as labels."""
+        return self.reads_labels
+
     @classmethod
     def _is_described(cls) -> bool:
         """Whether the operation is all it does: no subclass added mathematics of its own."""
         own = (cls.__call__, cls.backward, cls._forward, cls._backward)
         return all(method.__module__.startswith("nncore.") for method in own)
 
-    def _compiled(self, shape: Shape, dtype: np.dtype[Any]) -> Operation:
-        """The same for a compiled step: batches of up to shape[0] samples."""
+    def _compiled(self, shape: Shape, dtype: np.dtype[Any], labels: bool) -> Operation:
+        """The same for a compiled step: batches of up to shape[0] samples, whose targets are labels
+        or not."""
         name = type(self).__name__
         if self.reduction == "none":
             raise ValueError(
                 f"compile: {name} with reduction='none' has no compiled form: a step needs one"
-                " number to train on, 'mean' or 'sum'"
+                " number to train on, 'mean' or 'sum'; or compile without loss_fn and write"
+                " step.forward(x), the loss by hand, step.backward(loss_fn.backward(weights))"
             )
         return self._operation(shape, dtype)
 

@@ -132,9 +132,9 @@ class CrossEntropyLoss(_LabelLoss):
     Notes
     -----
     Shapes: predictions (logits) (N, classes), labels (N,); or (N, classes, ...), for example
-    images, and (N, ...). By hand targets may be probabilities, an array like the predictions; then
-    there is no `ignore_index`. All labels ignored: the mean is NaN, the gradient 0. Source: Bridle,
-    "Probabilistic interpretation of feedforward classification network outputs" (1990).
+    images, and (N, ...). Targets may be probabilities, an array of floats like the predictions;
+    then there is no `ignore_index`. All labels ignored: the mean is NaN, the gradient 0. Source:
+    Bridle, "Probabilistic interpretation of feedforward classification network outputs" (1990).
     """
 
     _kind = "cross_entropy"
@@ -157,9 +157,19 @@ class CrossEntropyLoss(_LabelLoss):
     def _smoothing(self) -> float:
         return self.label_smoothing
 
-    def _forward(self, pred: Array, target: Any) -> tuple[Any, Any]:
+    def _reads(self, target: Any) -> bool:
+        # Probabilities are told from labels by their dtype: a list of lists is refused as labels.
         dtype = getattr(target, "dtype", None)
-        if dtype is None or dtype.kind != "f" or target.ndim != pred.ndim:
+        return not (isinstance(dtype, np.dtype) and dtype.kind == "f" and target.ndim > 1)
+
+    def _compiled(self, shape: Shape, dtype: np.dtype[Any], labels: bool) -> Operation:
+        operation = super()._compiled(shape, dtype, labels)
+        if not labels:
+            operation.kind, operation.target_shape = "soft_cross_entropy", None
+        return operation
+
+    def _forward(self, pred: Array, target: Any) -> tuple[Any, Any]:
+        if self._reads(target) or target.ndim != pred.ndim:
             return super()._forward(pred, target)
         return self._forward_probabilities(pred, self._target(target, pred.shape, pred.dtype))
 

@@ -53,9 +53,9 @@ class BCELoss(EngineLoss):
         operation.weight = of_each_element("BCELoss", "weight", self.weight, shape, dtype)
         return operation
 
-    def _compiled(self, shape: Shape, dtype: np.dtype[Any]) -> Operation:
+    def _compiled(self, shape: Shape, dtype: np.dtype[Any], labels: bool) -> Operation:
         refuse_weights_of_samples("BCELoss", "weight", self.weight, shape)
-        return super()._compiled(shape, dtype)
+        return super()._compiled(shape, dtype, labels)
 
     def _forward(self, pred: Array, target: Any) -> tuple[Any, Any]:
         checked = self._target(target, pred.shape, pred.dtype)
@@ -117,10 +117,10 @@ class BCEWithLogitsLoss(EngineLoss):
         operation.bias = of_each_element(name, "pos_weight", self.pos_weight, shape, dtype)
         return operation
 
-    def _compiled(self, shape: Shape, dtype: np.dtype[Any]) -> Operation:
+    def _compiled(self, shape: Shape, dtype: np.dtype[Any], labels: bool) -> Operation:
         refuse_weights_of_samples("BCEWithLogitsLoss", "weight", self.weight, shape)
         refuse_weights_of_samples("BCEWithLogitsLoss", "pos_weight", self.pos_weight, shape)
-        return super()._compiled(shape, dtype)
+        return super()._compiled(shape, dtype, labels)
 
 
 class KLDivLoss(EngineLoss):

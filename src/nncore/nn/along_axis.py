@@ -39,10 +39,12 @@ class AlongAxis(Layer):
         raise NotImplementedError
 
     def _operation(self, shape: Shape) -> Operation:
+        if len(shape) == 3 and self._axis(shape) == 1:  # lines: images of height 1 to a step
+            return self._along((*shape[:2], 1, shape[2]))
         if not self._is_innermost(shape):
             raise ValueError(
                 f"compile: {self!r} runs along axis {self._axis(shape)} of x of shape {shape}: only"
-                " the features of (batch, features) and the channels of images can be compiled"
+                " the features of rows and the channels of lines and images can be compiled"
             )
         return self._along(shape)
 

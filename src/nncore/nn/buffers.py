@@ -94,21 +94,31 @@ def check_assignment(module: Any, name: str, value: Any) -> None:
         )
 
 
-def guarded(module: "Module", function: Callable[..., _T], *inputs: Any) -> _T:
-    """function(*inputs); where it raises, the buffers of all layers are as they were before."""
+def kept(module: "Module") -> list[tuple[Array, Array]]:
+    """What training forwards change beside parameters, each array with a copy of it as it is now:
+    buffers, and counters of calls, since what did not happen is not counted."""
     version = structure.version()
     seen = module.__dict__.get("_buffers_seen")
     if seen is None or seen[0] != version:
-        # Counters of calls go back too: what did not happen is not counted.
         calls = (part.__dict__.get("_calls") for part in module.modules())
         held = [*module.buffers(), *(array for array in calls if array is not None)]
         seen = module.__dict__["_buffers_seen"] = (version, held)
-    if not seen[1]:
+    return [(array, array.copy()) for array in seen[1]]
+
+
+def put_back(before: list[tuple[Array, Array]]) -> None:
+    """All of it as it was."""
+    for array, value in before:
+        array[...] = value
+
+
+def guarded(module: "Module", function: Callable[..., _T], *inputs: Any) -> _T:
+    """function(*inputs); where it raises, the buffers of all layers are as they were before."""
+    before = kept(module)
+    if not before:
         return function(*inputs)
-    before = [array.copy() for array in seen[1]]
     try:
         return function(*inputs)
     except BaseException:
-        for array, value in zip(seen[1], before, strict=True):
-            array[...] = value
+        put_back(before)
         raise

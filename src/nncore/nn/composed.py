@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -207,7 +207,13 @@ class Run(Tape):
                 if needed[number]:
                     before = gradients[number]
                     gradients[number] = part if before is None else elementary.total(before, part)
-        return tuple(self._whole(gradients, number) for number in self.inputs if input_grad)
+        return tuple(
+            self._whole(gradients, number)
+            if self.kinds[number][1].kind == "f"
+            else cast(Array, None)  # whole numbers have none
+            for number in self.inputs
+            if input_grad
+        )
 
     def _whole(self, gradients: list[Array | None], number: int) -> Array:
         """The gradient of a value: zeros where nothing read it."""

@@ -44,13 +44,12 @@ class Sequential(Listed):
             x = layer(x)
         return x
 
-    @property
-    def _reads_indices(self) -> bool:
-        """Whether x are whole numbers: what the first layer wants of it."""
-        return getattr(next(iter(self._layers), None), "_reads_indices", False)
+    def _takes_indices(self, x: Any) -> bool:
+        first = next(self._own(Module), None)
+        return first is not None and first[1]._takes_indices(x)
 
     def _input(self, x: Any) -> Array:
-        return self._layers[0]._input(x) if self._reads_indices else super()._input(x)
+        return self._layers[0]._input(x) if self._takes_indices(x) else super()._input(x)
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         record = []

@@ -46,11 +46,10 @@ class Embedding(Layer):
 
     Notes
     -----
-    Shapes: x (...), y (..., embedding_dim). Source: Bengio and others, "A neural probabilistic
+    Shapes: x (...), y (..., embedding_dim); compiled, x (N,) or (N, length), an input of the model.
+    Source: Bengio and others, "A neural probabilistic
     language model" (2003).
     """
-
-    _reads_indices = True
 
     def __init__(
         self,
@@ -103,6 +102,9 @@ class Embedding(Layer):
             entries=self.num_embeddings,
             padding_entry=-1 if self.padding_idx is None else self.padding_idx,
         ).hold((self.num_embeddings, self.embedding_dim), self.weight, None)
+
+    def _takes_indices(self, x: Any) -> bool:
+        return True
 
     def _input(self, x: Any) -> Array:
         return as_indices(x, "Embedding")

@@ -160,9 +160,13 @@ class Module(Hookable, buffers.Buffered):
 
     def _input(self, x: Any) -> Array:
         """`x` in the dtype of the parameters: the one place of conversion, at the root."""
-        if self._composed and isinstance(x, np.ndarray) and x.dtype.kind in "iu":
-            return x  # indices, perhaps: the layer that is called with them knows
+        if self._takes_indices(x):
+            return x  # type: ignore[no-any-return]
         return engine.floating(x, self.dtype or element_type_of(x), type(self).__name__, "x")
+
+    def _takes_indices(self, x: Any) -> bool:
+        """Whether x may be indices as it is: the layer that is called with them knows."""
+        return self._composed and isinstance(x, np.ndarray) and x.dtype.kind in "iu"
 
     @property
     def dtype(self) -> np.dtype[Any] | None:

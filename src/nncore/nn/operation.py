@@ -61,7 +61,7 @@ class Operation:
     buffers: tuple[NDArray[Any], ...] = ()  # changed by forward in training
     stream: tuple[int, str] | None = None  # seed and name of its random numbers
     calls: NDArray[Any] | None = None  # one 64-bit integer: forwards in training so far
-    entries: int = 0  # of Embedding's weight
+    entries: int | None = None  # of Embedding's weight: x is its indices
     padding_entry: int = -1
     parameters: list[Parameter] = field(default_factory=list)
 

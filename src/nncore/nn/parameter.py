@@ -35,11 +35,12 @@ class Parameter:
         `data` is not of floating numbers.
     """
 
-    __slots__ = ("__weakref__", "_data", "_grad", "_requires_grad")
+    __slots__ = ("__weakref__", "_data", "_grad", "_requires_grad", "_seen")
 
     _data: Array
     _grad: Array
     _requires_grad: bool
+    _seen: bool  # somebody may hold the array of the gradient
 
     def __init__(
         self, data: Any, requires_grad: bool = True, *, dtype: DTypeLike | None = None
@@ -55,6 +56,7 @@ class Parameter:
         parameter._data = zeros(shape, wanted, "Parameter")
         parameter._grad = zeros(shape, wanted, "Parameter")
         parameter._requires_grad = True
+        parameter._seen = False
         return parameter
 
     def _set(self, data: Array, requires_grad: bool) -> None:
@@ -62,6 +64,7 @@ class Parameter:
         self._data[...] = data
         self._grad = zeros(data.shape, data.dtype, "Parameter")
         self._requires_grad = bool(requires_grad)
+        self._seen = False
 
     @property
     def data(self) -> Array:
@@ -79,6 +82,8 @@ class Parameter:
         Unlike PyTorch's it is never None: zeros before the first backward, and for a frozen
         parameter.
         """
+        self._seen = True
+        structure.gradient_taken()
         return self._grad
 
     @grad.setter
@@ -113,6 +118,7 @@ class Parameter:
     @property
     def target(self) -> Array | None:
         """Where a backward pass adds to: `grad`, or None when frozen."""
+        structure.gradient_taken()
         return self._grad if self._requires_grad else None
 
     def zero_grad(self) -> None:

@@ -95,7 +95,9 @@ def _converted(given: Any, like: Array, layer: str, name: str) -> Array:
 def load_state_dict(module: "Module", given: Mapping[str, Any], strict: bool) -> LoadResult:
     layer = type(module).__name__
     if not isinstance(given, Mapping):
-        raise TypeError(f"{layer}: state_dict must be a mapping, got {type(given).__name__}")
+        held = getattr(given, "state_dict", None)
+        hint = "" if held is None else f": give its state_dict{'()' if callable(held) else ''}"
+        raise TypeError(f"{layer}: state_dict must be a mapping, got {type(given).__name__}{hint}")
     own = _arrays(module)
     missing = [name for name in own if name not in given]
     unexpected = [str(name) for name in given if name not in own]

@@ -4,22 +4,14 @@ A compiled step is made for certain layers, modes and frozen parameters. Walking
 each call to see whether they are still the same would cost more than a small step does. So every
 change of structure (a module's attribute set or deleted, `train`/`eval`, `requires_grad`) takes a
 new number here: while the number is the same, nothing has changed; when it is another, something
-may have, somewhere.
+may have, somewhere. The number is the engine's, which asks for it at each call of a small step.
+
+Gradients have such a number too: who takes the array of one, to look at it or to write to it, takes
+a new one. A step that has seen all numbers knows which gradients are zero, and leaves those alone.
 """
 
-from itertools import count
+from nncore._core.engine import gradient_taken, gradients_version
+from nncore._core.engine import structure_changed as changed
+from nncore._core.engine import structure_version as version
 
-# next() on it is atomic: two threads never take the same number, so none of their changes is lost.
-_numbers = count(1)
-_version = 0
-
-
-def changed() -> None:
-    """Note a change of structure."""
-    global _version
-    _version = next(_numbers)
-
-
-def version() -> int:
-    """The number of the latest change."""
-    return _version
+__all__ = ["changed", "gradient_taken", "gradients_version", "version"]

@@ -2,7 +2,6 @@
 
 from typing import Any, Unpack
 
-from nncore.optim.checks import flag, number
 from nncore.optim.optimizer import Group, Optimizer, Options
 
 
@@ -65,14 +64,10 @@ class Adagrad(Optimizer):
         }
         super().__init__(params, defaults, **options)
 
-    def _check(self, group: Group) -> None:
-        for name in ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"):
-            number("Adagrad", name, group[name])
-        flag("Adagrad", "maximize", group["maximize"])
-
     def _hyper(self, group: Group) -> dict[str, Any]:
-        numbers = {key: float(group[key]) for key in ("lr", "lr_decay", "weight_decay", "eps")}
-        return {**numbers, "maximize": bool(group["maximize"])}
+        numbers = super()._hyper(group)
+        del numbers["initial_accumulator_value"]
+        return numbers
 
     def _initial(self, group: Group) -> float:
         return float(group["initial_accumulator_value"])

@@ -2,7 +2,6 @@
 
 from typing import Any, Unpack
 
-from nncore.optim.checks import betas, flag, number
 from nncore.optim.optimizer import Group, Optimizer, Options
 
 
@@ -68,28 +67,11 @@ class Adam(Optimizer):
         }
         super().__init__(params, defaults, **options)
 
-    def _check(self, group: Group) -> None:
-        for name in ("lr", "eps", "weight_decay"):
-            number(self._name, name, group[name])
-        betas(self._name, group["betas"])
-        for name in ("amsgrad", "maximize"):
-            flag(self._name, name, group[name])
-
     def _needed(self, group: Group) -> tuple[str, ...]:
         return self._state_names[: 3 if group["amsgrad"] else 2]
 
     def _hyper(self, group: Group) -> dict[str, Any]:
-        beta1, beta2 = group["betas"]
-        return {
-            "lr": float(group["lr"]),
-            "beta1": float(beta1),
-            "beta2": float(beta2),
-            "eps": float(group["eps"]),
-            "weight_decay": float(group["weight_decay"]),
-            "decoupled": self._decoupled,
-            "amsgrad": bool(group["amsgrad"]),
-            "maximize": bool(group["maximize"]),
-        }
+        return {**super()._hyper(group), "decoupled": self._decoupled}
 
 
 class AdamW(Adam):

@@ -2,8 +2,7 @@
 
 from typing import Any, Unpack
 
-from nncore.optim.checks import betas, flag, number
-from nncore.optim.optimizer import Group, Optimizer, Options
+from nncore.optim.optimizer import Optimizer, Options
 
 
 class Lion(Optimizer):
@@ -54,19 +53,3 @@ class Lion(Optimizer):
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, defaults, **options)
-
-    def _check(self, group: Group) -> None:
-        for name in ("lr", "weight_decay"):
-            number("Lion", name, group[name])
-        betas("Lion", group["betas"])
-        flag("Lion", "maximize", group["maximize"])
-
-    def _hyper(self, group: Group) -> dict[str, Any]:
-        beta1, beta2 = group["betas"]
-        return {
-            "lr": float(group["lr"]),
-            "beta1": float(beta1),
-            "beta2": float(beta2),
-            "weight_decay": float(group["weight_decay"]),
-            "maximize": bool(group["maximize"]),
-        }

@@ -11,9 +11,11 @@ from nncore.nn.arrays import Array, zeros
 from nncore.nn.module import Module
 from nncore.nn.parameter import Parameter, ParameterIterator
 from nncore.optim import state
-from nncore.optim.checks import limit
+from nncore.optim.checks import betas, flag, limit, number
 
 Group = dict[str, Any]
+# Of an optimiser's numbers those that are on or off; betas are two, all others one of at least 0.
+FLAGS = ("amsgrad", "centered", "maximize", "nesterov")
 
 
 class Options(TypedDict, total=False):
@@ -31,7 +33,7 @@ class Run(NamedTuple):
     parameters: list[Parameter]
 
 
-class Optimizer:
+class Optimizer(engine.Planned):
     """The base of optimisers.
 
     `param_groups` is a list of dicts with PyTorch's keys. Their numbers are read at each step: a
@@ -65,12 +67,11 @@ class Optimizer:
                 f"{self._name}: got unexpected arguments {', '.join(sorted(unknown))}, expected"
                 f" {', '.join((*defaults, *Options.__annotations__))}"
             )
-        self._plan: engine.Plan | None = None
         self.max_grad_norm = options.get("max_grad_norm")
         self.max_grad_value = options.get("max_grad_value")
         self.error_if_nonfinite = options.get("error_if_nonfinite", False)
         self.defaults = defaults
-        self.param_groups: list[Group] = []
+        self.param_groups = []
         self._arrays: dict[Parameter, dict[str, Array]] = {}
         self._steps: dict[Parameter, int] = {}
         self._runs: list[list[Run]] = []
@@ -88,11 +89,23 @@ class Optimizer:
 
     def _check(self, group: Group) -> None:
         """Raises unless the numbers of a group are in range."""
-        raise NotImplementedError
+        for name in self.defaults:
+            if name == "betas":
+                betas(self._name, group[name])
+            elif name in FLAGS:
+                flag(self._name, name, group[name])
+            else:
+                number(self._name, name, group[name])
 
     def _hyper(self, group: Group) -> dict[str, Any]:
-        """The engine's arguments for a group."""
-        raise NotImplementedError
+        """The engine's arguments for a group: its numbers, by name."""
+        numbers: dict[str, Any] = {}
+        for name in self.defaults:
+            if name == "betas":
+                numbers["beta1"], numbers["beta2"] = map(float, group[name])
+            else:
+                numbers[name] = (bool if name in FLAGS else float)(group[name])
+        return numbers
 
     def _needed(self, group: Group) -> tuple[str, ...]:
         """The state arrays that the group needs, in the engine's order."""
@@ -293,7 +306,7 @@ class Optimizer:
             update = engine.Update(
                 self._kind,
                 [parameter.data for parameter in parameters],
-                [parameter.grad for parameter in parameters],
+                [parameter._grad for parameter in parameters],
                 [self._arrays_of(parameter, needed, group) for parameter in parameters],
                 [name for name, _ in pairs],
             )
@@ -341,9 +354,9 @@ class Optimizer:
         state.load_state_dict(self, state_dict)
         self._runs, self._built, self._plan = [], None, None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> tuple[dict[str, Any], dict[str, Any]]:
         self._read_steps()
-        return {**self.__dict__, "_runs": [], "_built": None, "_plan": None}
+        return {**self.__dict__, "_runs": [], "_built": None}, {"param_groups": self.param_groups}
 
     def __repr__(self) -> str:
         lines = []

@@ -2,7 +2,6 @@
 
 from typing import Any, Unpack
 
-from nncore.optim.checks import flag, number
 from nncore.optim.optimizer import Group, Optimizer, Options
 
 
@@ -70,22 +69,10 @@ class RMSprop(Optimizer):
         }
         super().__init__(params, defaults, **options)
 
-    def _check(self, group: Group) -> None:
-        for name in ("lr", "alpha", "eps", "weight_decay", "momentum"):
-            number("RMSprop", name, group[name])
-        for name in ("centered", "maximize"):
-            flag("RMSprop", name, group[name])
-
     def _hyper(self, group: Group) -> dict[str, Any]:
-        return {
-            "lr": float(group["lr"]),
-            "beta2": float(group["alpha"]),
-            "eps": float(group["eps"]),
-            "weight_decay": float(group["weight_decay"]),
-            "momentum": float(group["momentum"]),
-            "centered": bool(group["centered"]),
-            "maximize": bool(group["maximize"]),
-        }
+        numbers = super()._hyper(group)
+        numbers["beta2"] = numbers.pop("alpha")
+        return numbers
 
     def _needed(self, group: Group) -> tuple[str, ...]:
         wanted = (True, bool(group["momentum"]), bool(group["centered"]))

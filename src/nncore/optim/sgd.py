@@ -2,7 +2,6 @@
 
 from typing import Any, Unpack
 
-from nncore.optim.checks import flag, number
 from nncore.optim.optimizer import Group, Optimizer, Options
 
 
@@ -65,27 +64,13 @@ class SGD(Optimizer):
         super().__init__(params, defaults, **options)
 
     def _check(self, group: Group) -> None:
-        momentum, dampening = (
-            number("SGD", name, group[name]) for name in ("momentum", "dampening")
-        )
-        number("SGD", "lr", group["lr"])
-        number("SGD", "weight_decay", group["weight_decay"])
-        flag("SGD", "maximize", group["maximize"])
+        super()._check(group)
+        momentum, dampening = group["momentum"], group["dampening"]
         if group["nesterov"] and (momentum == 0 or dampening != 0):
             raise ValueError(
                 "SGD: nesterov needs momentum and no dampening,"
                 f" got momentum={momentum:g}, dampening={dampening:g}"
             )
-
-    def _hyper(self, group: Group) -> dict[str, Any]:
-        return {
-            "lr": float(group["lr"]),
-            "momentum": float(group["momentum"]),
-            "dampening": float(group["dampening"]),
-            "weight_decay": float(group["weight_decay"]),
-            "nesterov": bool(group["nesterov"]),
-            "maximize": bool(group["maximize"]),
-        }
 
     def _needed(self, group: Group) -> tuple[str, ...]:
         return self._state_names if group["momentum"] else ()

@@ -7,6 +7,8 @@ import numpy as np
 
 from nncore.losses import CrossEntropyLoss
 from nncore.nn.arrays import Array
+from nncore.nn.container import Sequential
+from nncore.nn.embedding import Embedding
 from nncore.nn.module import Module
 from nncore.nn.recording import no_record
 from nncore.training.samples import Samples
@@ -18,6 +20,11 @@ def parts(model: Any, loss_fn: Any, optimizer: Any) -> None:
         raise TypeError(f"Trainer: model must be a Module, got {_kind(model)}")
     if isinstance(loss_fn, type) or not callable(loss_fn) or not hasattr(loss_fn, "backward"):
         raise TypeError(f"Trainer: loss_fn must be a loss function, got {_kind(loss_fn)}")
+    if getattr(loss_fn, "reduction", None) == "none":
+        raise ValueError(
+            f"Trainer: {type(loss_fn).__name__} with reduction='none' gives no one number to train"
+            " on, expected 'mean' or 'sum'; fit(sample_weight=) weighs samples"
+        )
     if optimizer is None:
         return
     if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
@@ -104,6 +111,21 @@ def verbosity(function: str, verbose: Any) -> int:
     if not 0 <= verbose <= 2:
         raise ValueError(f"{function}: verbose must be 0, 1 or 2, got {verbose}")
     return int(verbose)
+
+
+def indices(function: str, model: Module, x: Array) -> None:
+    """The range of all indices, where the first layer looks them up, as of labels."""
+    layer = model
+    while isinstance(layer, Sequential) and len(layer) > 0:
+        layer = next(iter(layer))
+    if isinstance(layer, Embedding):
+        wrong = np.argwhere((x < 0) | (x >= layer.num_embeddings))
+        if len(wrong):
+            where = ", ".join(str(index) for index in wrong[0])
+            raise IndexError(
+                f"{function}: x[{where}] is {x[tuple(wrong[0])]}, expected an index from 0 to"
+                f" {layer.num_embeddings - 1}"
+            )
 
 
 def target(function: str, loss_fn: Any, output: Array, data: Samples) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nncore._core import engine
 from nncore.nn.arrays import Array
+from nncore.nn.module import Module
 from nncore.training.runners import Order, Runner, Watcher
 from nncore.training.samples import Samples, samples
 from nncore.training.tally import Tally
@@ -105,10 +106,10 @@ class LoaderFeed(Feed):
     """Batches as a loader gives them."""
 
     def __init__(
-        self, function: str, loader: Any, dtype: np.dtype[Any], loss_fn: Any, class_weight: Any
+        self, function: str, loader: Any, model: Module, loss_fn: Any, class_weight: Any
     ) -> None:
         check_loader(function, loader)
-        self._function, self._loader, self._dtype = function, loader, dtype
+        self._function, self._loader, self._model = function, loader, model
         self._loss_fn, self._class_weight = loss_fn, class_weight
         self.batches = len(loader) if hasattr(loader, "__len__") else None
         self.seed = getattr(loader, "seed", None)
@@ -122,7 +123,7 @@ class LoaderFeed(Feed):
         if self._next is not None:
             return self._next[0]
         # The epoch was left after its last batch, or there is none.
-        return first_batch(self._function, self._loader, self._dtype)
+        return first_batch(self._function, self._loader, self._model)
 
     def take(self) -> Samples:
         """The next batch."""
@@ -168,7 +169,7 @@ class LoaderFeed(Feed):
             self._next = None
             return
         where = f"{self._function}: batch {self._at + 1}"
-        data, sample_weight = batch_of(where, given, self._dtype)
+        data, sample_weight = batch_of(where, given, self._model)
         if sample_weight is not None:
             check_loss(where, self._loss_fn)
         weights = weights_of(where, len(data), data.y, sample_weight, self._class_weight)
@@ -184,16 +185,16 @@ def check_loader(function: str, loader: Any) -> None:
         )
 
 
-def first_batch(function: str, loader: Any, dtype: np.dtype[Any]) -> Samples:
+def first_batch(function: str, loader: Any, model: Module) -> Samples:
     """The first batch of a loader, to look at."""
     for given in loader:
-        return batch_of(f"{function}: batch 1", given, dtype)[0]
+        return batch_of(f"{function}: batch 1", given, model)[0]
     raise ValueError(f"{function}: the {type(loader).__name__} gave no batch")
 
 
-def batch_of(where: str, given: Any, dtype: np.dtype[Any]) -> tuple[Samples, Array | None]:
+def batch_of(where: str, given: Any, model: Module) -> tuple[Samples, Array | None]:
     """What a loader gave, checked: samples, and their weights where there are any."""
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         found = f"{len(given)} parts" if isinstance(given, (tuple, list)) else type(given).__name__
         raise TypeError(f"{where}: expected a pair (x, y), got {found}")
-    return samples(where, given[0], given[1], dtype), given[2] if len(given) == 3 else None
+    return samples(where, given[0], given[1], model), given[2] if len(given) == 3 else None

@@ -66,6 +66,10 @@ class Fit:
             return None
         return {"tally": self._tally.state_dict(), "run": self._plan.run, "rate": self._first_rate}
 
+    def give_up(self) -> None:
+        """Whatever ended it: batches that still wait for their update changed nothing."""
+        self._runner.give_up()
+
     def callback_states(self) -> list[dict[str, Any]]:
         return self._plan.callbacks.state_dict()
 
@@ -177,6 +181,7 @@ class Fit:
                 callbacks.stop(stopped, batch)
                 stopped = batch
             if trainer.stop_training and callbacks.has_batch_hooks:
+                self._runner.drop(tally)
                 break
         return True
 

@@ -171,9 +171,9 @@ def _data(
                 f"{_HERE}: validation_split and sample_weight are for arrays; a loader gives"
                 " (x, y, sample_weight), and validation_data may be a loader"
             )
-        feed = LoaderFeed(_HERE, given.x, trainer._dtype, trainer.loss_fn, given.class_weight)
+        feed = LoaderFeed(_HERE, given.x, trainer.model, trainer.loss_fn, given.class_weight)
     else:
-        data = samples(_HERE, given.x, given.y, trainer._dtype)
+        data = samples(_HERE, given.x, given.y, trainer.model)
         trainer._try(_HERE, data)
         weights = weights_of(_HERE, len(data), data.y, given.sample_weight, given.class_weight)
         if given.validation_split is not None:
@@ -215,7 +215,7 @@ def find_rate(
     if gives_batches(x, y):
         batches = _endless(x, here, trainer)
     else:
-        data = samples(here, x, y, trainer._dtype)
+        data = samples(here, x, y, trainer.model)
         batches = _endless_rows(data, batch_size, trainer.seed)
     opening = next(batches)
     trainer._try(here, opening)
@@ -249,7 +249,7 @@ def _share(rate: float, first: float) -> float:
 
 def _endless(loader: Any, here: str, trainer: Trainer) -> Iterator[Samples]:
     """The batches of a loader, again and again."""
-    feed = LoaderFeed(here, loader, trainer._dtype, trainer.loss_fn, None)
+    feed = LoaderFeed(here, loader, trainer.model, trainer.loss_fn, None)
     for epoch in count():
         feed.peek(epoch, 0)
         while not feed.over():

@@ -11,7 +11,7 @@ from nncore._core import engine
 from nncore.compiler import Step, compile
 from nncore.compiler.prepared import Batches
 from nncore.losses import CrossEntropyLoss
-from nncore.nn import structure
+from nncore.nn import buffers, structure
 from nncore.nn.arrays import Array
 from nncore.nn.module import Module
 from nncore.nn.parameter import Parameter
@@ -43,6 +43,8 @@ class Runner:
         self._seen, self._listed = -1, list[Parameter]()
         # Of the batches that wait for their common update:
         self._batches = self._samples = 0
+        # Buffers and counters as they were before the first of them; None: no batch has begun.
+        self._before: list[tuple[Array, Array]] | None = None
 
     # ---- one batch
 
@@ -88,6 +90,8 @@ class Runner:
 
         Where that is not finite there is no update, and gradients that waited are dropped.
         """
+        if self._before is None:
+            self._before = buffers.kept(self._model)
         loss, output = self._gradients(x, y, weights)
         if not math.isfinite(loss):
             self.drop(tally)
@@ -110,12 +114,20 @@ class Runner:
         self._rule.clip(self._parameters)
         self._batches = self._samples = 0
         self._optimizer.step()
+        self._before = None
         tally.settle()
 
     def drop(self, tally: Tally) -> None:
         """Forget the batches that wait for an update."""
-        self._batches = self._samples = 0
+        self.give_up()
         tally.drop()
+
+    def give_up(self) -> None:
+        """What was begun since the last update changes nothing, running statistics neither."""
+        before, self._before = self._before, None
+        if before is not None:
+            buffers.put_back(before)
+        self._batches = self._samples = 0
 
     def predict(self, x: Array) -> Array:
         """Output of a batch; changes and records nothing."""

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from nncore._core import engine
 from nncore.nn.arrays import Array, value
+from nncore.nn.module import Module
 
 Rows = NDArray[np.int64] | slice
 Order = NDArray[np.int64] | None
 
 
 class Samples(NamedTuple):
-    """Inputs in the model's dtype, and their targets."""
+    """Inputs as the model takes them, and their targets."""
 
     x: Array
     y: Array
@@ -35,7 +36,7 @@ class Samples(NamedTuple):
         return rows if order is None else order[rows]
 
 
-def samples(function: str, x: Any, y: Any, dtype: np.dtype[Any]) -> Samples:
+def samples(function: str, x: Any, y: Any, model: Module) -> Samples:
     """`x` and `y` as arrays with one row a sample.
 
     Raises
@@ -46,7 +47,8 @@ def samples(function: str, x: Any, y: Any, dtype: np.dtype[Any]) -> Samples:
     ValueError
         They differ in length or are empty.
     """
-    checked = Samples(inputs(function, x, dtype), _targets(function, y, dtype))
+    dtype = model.dtype or np.dtype(np.float32)
+    checked = Samples(inputs(function, x, model), _targets(function, y, dtype))
     if len(checked.x) != len(checked.y):
         raise ValueError(f"{function}: x has {len(checked.x)} samples, y has {len(checked.y)}")
     if len(checked.x) == 0:
@@ -54,10 +56,14 @@ def samples(function: str, x: Any, y: Any, dtype: np.dtype[Any]) -> Samples:
     return checked
 
 
-def inputs(function: str, x: Any, dtype: np.dtype[Any]) -> Array:
-    """`x` as an array of `dtype` with one row a sample; there may be none."""
+def inputs(function: str, x: Any, model: Module) -> Array:
+    """`x` as an array with one row a sample, there may be none: as `model` takes it, whole numbers
+    where it looks them up."""
     _refuse_stream(function, "x", x)
-    array = value(x, dtype, function, "x")
+    if model._takes_indices(x):
+        array = model._input(x)
+    else:
+        array = value(x, model.dtype or np.dtype(np.float32), function, "x")
     if array.ndim == 0:
         raise ValueError(
             f"{function}: x is a single number, expected an array with one row a sample"

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from nncore.io.checkpoint import read_checkpoint, write_checkpoint
 from nncore.nn import init
 from nncore.nn.arguments import flag, integer
@@ -208,6 +206,7 @@ class Trainer:
             try:
                 self._fit.run(ready.position, ready.states)
             finally:
+                self._fit.give_up()
                 self._kept, self._fit = self._where(), None
                 ready.console.clear_bar()
                 self.model.zero_grad()
@@ -299,7 +298,7 @@ class Trainer:
         here = "Trainer.predict"
         batch_size = integer(here, "batch_size", batch_size, 1)
         compiled = flag(here, "compiled", compiled)
-        rows = inputs(here, x, self._dtype)
+        rows = inputs(here, x, self.model)
         with self._restored():
             self.model.eval()
             first = self._output_of(rows[:1])
@@ -345,10 +344,6 @@ class Trainer:
 
     # ---- preparation
 
-    @property
-    def _dtype(self) -> np.dtype[Any]:
-        return self.model.dtype or np.dtype(np.float32)
-
     def _runner(
         self, x: Array, batch_size: int, compiled: bool, rule: Rule | None = None
     ) -> tuple[Runner, str]:
@@ -364,6 +359,7 @@ class Trainer:
         with self._restored():
             self.model.eval()
             output = self._output_of(data.x[:1])
+        checks.indices(function, self.model, data.x)
         checks.target(function, self.loss_fn, output, data)
 
     def _output_of(self, x: Array) -> Array:

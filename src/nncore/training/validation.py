@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nncore._core import engine
+from nncore.nn.module import Module
 from nncore.training.feeds import batch_of, check_loader, first_batch
 from nncore.training.runners import Runner
 from nncore.training.samples import Samples, gives_batches, samples
@@ -35,17 +36,17 @@ class ArrayValidation:
 class LoaderValidation:
     """Batches as a loader gives them."""
 
-    def __init__(self, function: str, loader: Any, dtype: np.dtype[Any]) -> None:
+    def __init__(self, function: str, loader: Any, model: Module) -> None:
         check_loader(function, loader)
-        self._function, self._loader, self._dtype = function, loader, dtype
+        self._function, self._loader, self._model = function, loader, model
 
     def first(self) -> Samples:
         """The first batch, to look at."""
-        return first_batch(self._function, self._loader, self._dtype)
+        return first_batch(self._function, self._loader, self._model)
 
     def measure(self, runner: Runner, tally: Tally) -> None:
         for number, given in enumerate(self._loader, 1):
-            data, _ = batch_of(f"{self._function}: batch {number}", given, self._dtype)
+            data, _ = batch_of(f"{self._function}: batch {number}", given, self._model)
             loss, output = runner.evaluate(data.x, data.y)
             tally.add(loss, output, data.y)
         if tally.batches == 0:
@@ -57,10 +58,10 @@ def validation_of(
 ) -> tuple[Validation, Samples]:
     """What is measured, tried on the model, and some samples of it."""
     if not gives_batches(x, y):
-        data = samples(function, x, y, trainer._dtype)
+        data = samples(function, x, y, trainer.model)
         trainer._try(function, data)
         return ArrayValidation(data, batch_size), data
-    loader = LoaderValidation(function, x, trainer._dtype)
+    loader = LoaderValidation(function, x, trainer.model)
     first = loader.first()
     trainer._try(function, first)
     return loader, first

@@ -50,9 +50,9 @@ def weights(
     else:
         images = values.mean(axis=1)
     mean = " (mean over input channels)" if values.ndim == 4 and values.shape[1] > 1 else ""
-    title = f"Weights of {name} {type(found).__name__}{mean}: red +, blue -"
-    axes = canvas.grid(min(len(images), most), title)
     limit = float(np.abs(images).max()) or 1.0
+    title = f"Weights of {name} {type(found).__name__}{mean}: red +, blue -, up to {limit:.2g}"
+    axes = canvas.grid(min(len(images), most), title)
     for number, ax in enumerate(axes):
         canvas.show_signed(ax, images[number], limit)
         ax.set_title(str(number), fontsize=7, pad=2)
@@ -73,8 +73,9 @@ def feature_maps(model: Module, image: Any, *, channels: int = 8) -> list[Any]:
         squeeze=False,
         layout="constrained",
     )
-    figure.suptitle("One image, layer by layer", fontsize=11)
-    kinds = {name: type(layer).__name__ for name, layer in layers(model).items()}
+    title = "One image, layer by layer; of each map the highest value is bright"
+    figure.suptitle(title, fontsize=11)
+    kinds = {name: type(module).__name__ for name, module in model.named_modules()}
     used = []
     for row, (name, values) in enumerate([("input", image), *maps.items()]):
         for column in range(channels):

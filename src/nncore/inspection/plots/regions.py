@@ -55,7 +55,8 @@ def hidden_units(
     if layer not in found.units:
         raise ValueError(f"hidden_units: no layer {layer!r}, there are {', '.join(found.units)}")
     units = found.units[layer]
-    axes = canvas.grid(min(len(units), most), f"Units of layer {layer} over the plane", size=1.4)
+    title = f"Units of layer {layer} over the plane: bright is high"
+    axes = canvas.grid(min(len(units), most), title, size=1.4)
     extent = _extent(found)
     for number, ax in enumerate(axes):
         ax.imshow(

@@ -39,6 +39,7 @@ def activation_histograms(model: Module, x: Any) -> list[Any]:
         ax.set_title(_remark(report), fontsize=8)
         ax.tick_params(labelsize=7)
         ax.set_xlabel("output", fontsize=7)
+        ax.set_ylabel("how many", fontsize=7)
     return flat[: len(reports)]
 
 
@@ -61,7 +62,8 @@ def features(
         y = np.asarray(y)
         for label in np.unique(y):
             chosen = found.points[y == label]
-            ax.scatter(*chosen.T, s=8, color=canvas.COLOURS[int(label) % len(canvas.COLOURS)])
+            colour = canvas.COLOURS[int(label) % len(canvas.COLOURS)]
+            ax.scatter(*chosen.T, s=12, color=colour, edgecolor="#444444", linewidth=0.3)
             # The class stands at its middle as well, for those who cannot tell the colours.
             ax.text(
                 *np.median(chosen, axis=0),
@@ -81,9 +83,16 @@ def features(
 def update_ratios(ratio: UpdateRatio, *, ax: Any = None) -> Any:
     """How far each update moved each parameter, beside its size; 0.001 is marked."""
     ax = canvas.axes_or_new(ax, (6.0, 3.6))
-    for number, (name, values) in enumerate(ratio.history.items()):
-        style = ("-", "--", ":")[number // len(canvas.COLOURS) % 3]
-        colour = canvas.COLOURS[number % len(canvas.COLOURS)]
+    # A colour for each layer, a kind of line for each of its parameters.
+    of_layer: dict[str, int] = {}
+    layers: list[str] = []
+    for name, values in ratio.history.items():
+        layer = name.rpartition(".")[0]
+        if layer not in of_layer:
+            layers.append(layer)
+        of_layer[layer] = at = of_layer.get(layer, -1) + 1
+        style = ("-", "--", ":", "-.")[at % 4]
+        colour = canvas.COLOURS[layers.index(layer) % len(canvas.COLOURS)]
         ax.plot(np.arange(1, len(values) + 1), values, style, color=colour, lw=1.2, label=name)
     ax.axhline(1e-3, color="grey", lw=0.8, ls=(0, (4, 3)))
     ax.set_yscale("log")

@@ -1,0 +1,70 @@
+/*
+ * fuse.c: the update in the epilogue of a weight's gradient.
+ *
+ * Where nobody needs the gradient of a large weight, the optimiser's rule takes each part of it as soon as it is
+ * there, from the cache: one pass over the weight instead of one over the gradient and another over both. The rule
+ * rounds as the separate pass would, so the bits are the same.
+ */
+#include "../ops/op.h"
+#include "../runtime/runtime.h"
+#include "step.h"
+
+/*
+ * A batch whose updates have begun is not broken off, or its weights would be half changed; so its work is bounded to
+ * some tenths of a second. Where there is more of it, the update is a small part.
+ */
+enum { MOST_FLOPS = 1 << 30 };
+
+static bool is_brief(const nn_step *step) {
+    int64_t flops = 0;
+    for (int64_t i = 0; i < step->count && flops >= 0; i++) flops = nn_size_add(flops, step->nodes[i].given.op.flops);
+    return flops >= 0 && flops <= MOST_FLOPS;
+}
+
+static bool is_allowed(const nn_step *step, nn_update *const *updates, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (nn_update_needs_all(updates[i]) || !updates[i]->clear_grad || updates[i]->dtype != nn_step_dtype(step))
+            return false;
+    return step->planned > 0 && is_brief(step);
+}
+
+/* The number of the tensor that a node's weight is, counted through all updates: -1 if none may be taken. */
+static int64_t find(const nn_node *node, nn_update *const *updates, int64_t count, nn_rule *rule) {
+    for (int64_t i = 0, first = 0; i < count; first += updates[i++]->tensor_count)
+        for (int64_t k = 0; k < updates[i]->tensor_count; k++) {
+            const nn_tensor *tensor = &updates[i]->tensors[k];
+            if (tensor->grad != node->dweight) continue;
+            if (tensor->param != node->weight || tensor->count != node->op.weight_count || first + k >= NN_TAKEN) return -1;
+            *rule = nn_update_rule(updates[i], tensor);
+            return first + k;
+        }
+    return -1;
+}
+
+nn_status nn_step_fuse(nn_step *step, nn_update *const *updates, int64_t count, bool *fused, nn_error *error) {
+    *fused = false;
+    step->taken = (nn_taken){{0}};
+    if (!step->fusible || !is_allowed(step, updates, count)) return NN_OK;
+    const nn_status status = nn_update_check(updates, count, error);
+    if (status != NN_OK) return status;
+    for (int64_t i = 0; i < step->count; i++) {
+        step_node *node = &step->nodes[i];
+        node->fused = false;
+        if (!node->fusible || !node->given.op.finishes) continue;
+        const int64_t at = find(&node->given, updates, count, &node->rule);
+        if (at < 0 || nn_is_taken(&step->taken, at)) continue;
+        step->taken.bits[at / 64] |= UINT64_C(1) << at % 64;
+        node->rule.finish.aside = step->unseen && node->zero;
+        *fused = node->fused = true;
+    }
+    return NN_OK;
+}
+
+void nn_step_unseen(nn_step *step, bool unseen) {
+    step->unseen = unseen;
+    for (int64_t i = 0; i < step->count; i++) step->nodes[i].zero = false;
+}
+
+bool nn_step_fusible(const nn_step *step, int64_t node) {
+    return step->nodes[node].fusible && step->nodes[node].given.op.finishes && is_brief(step);
+}

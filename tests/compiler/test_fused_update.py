@@ -1,0 +1,222 @@
+"""Updates that follow the gradient from the cache: the bits of the separate passes, and when."""
+
+import copy
+
+import numpy as np
+import pytest
+from step_networks import assert_same_state, batches, by_hand
+from tolerance import assert_same_bits
+
+import nncore as nc
+from nncore import nn, optim
+from nncore._core import engine
+
+# The second to fourth are taken whole in registers, or in strips; the others in strips where the
+# gradient lies, or by the separate pass, as their sizes of batch have it.
+SIZES = [8, 1, 1, 5, 9, 32, 40, 0, 1]
+
+RULES = {
+    "sgd": lambda p, **o: optim.SGD(p, lr=0.05, **o),
+    "nesterov": lambda p, **o: optim.SGD(
+        p, lr=0.05, momentum=0.9, weight_decay=1e-3, nesterov=True, **o
+    ),
+    "maximize": lambda p, **o: optim.SGD(p, lr=0.01, maximize=True, **o),
+    "adam": lambda p, **o: optim.Adam(p, lr=1e-3, amsgrad=True, **o),
+    "adamw": lambda p, **o: optim.AdamW(p, lr=1e-3, **o),
+    "rmsprop": lambda p, **o: optim.RMSprop(p, lr=1e-3, centered=True, momentum=0.5, **o),
+    "adagrad": lambda p, **o: optim.Adagrad(p, lr=1e-2, lr_decay=0.1, **o),
+    "lion": lambda p, **o: optim.Lion(p, lr=1e-4, weight_decay=0.1, **o),
+}
+
+
+def wide(dtype=np.float32):
+    """Weights that are large enough, the first of them with a tail; the last is not."""
+    return nn.Sequential(
+        nn.Linear(131, 128, dtype=dtype), nn.ReLU(), nn.Linear(128, 130, bias=False, dtype=dtype),
+        nn.Tanh(), nn.Linear(130, 5, dtype=dtype),
+    )  # fmt: skip
+
+
+def pair(rule, dtype=np.float32, build=wide, **options):
+    model = build(dtype)
+    model.reset_parameters(3)
+    twin = copy.deepcopy(model)
+    optimizer, hand = (RULES[rule](each.parameters(), **options) for each in (model, twin))
+    return model, optimizer, nc.compile(model, nn.CrossEntropyLoss(), optimizer), twin, hand
+
+
+def train(rng, step, twin, hand, sizes=SIZES, dtype=np.float32):
+    """One after the other: gradients by hand would have a step look at its own again."""
+    given = list(batches(rng, (131,), 5, dtype, sizes))
+    losses = [step(x, y) for x, y in given]
+    by_turns = [by_hand(twin, nn.CrossEntropyLoss(), hand, x, y) for x, y in given]
+    np.testing.assert_array_equal(losses, by_turns)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_same_bits_as_by_hand(rule, dtype, threads, rng):
+    model, optimizer, step, twin, hand = pair(rule, dtype)
+    train(rng, step, twin, hand, dtype=dtype)
+    assert_same_state(model, optimizer, twin, hand)
+
+
+def test_same_bits_on_every_instruction_set(isa, rng):
+    model, optimizer, step, twin, hand = pair("sgd")
+    train(rng, step, twin, hand, [1, 1, 1, 3, 8])
+    assert_same_state(model, optimizer, twin, hand)
+
+
+def test_hundred_steps_with_four_threads(rng):
+    before = nc.get_num_threads()
+    nc.set_num_threads(4)
+    try:
+        model, optimizer, step, twin, hand = pair("sgd")
+        train(rng, step, twin, hand, [1, 1, 7, 1] * 25)
+    finally:
+        nc.set_num_threads(before)
+    assert_same_state(model, optimizer, twin, hand)
+
+
+def idle(step):
+    """Whether training leaves gradients alone that are zero and that nobody holds."""
+    weight = step.model[0].weight
+    weight._grad[0, 0] = 7
+    x, y = np.ones((1, 131), np.float32), [0]
+    step(x, y)
+    left = weight._grad[0, 0]
+    weight._grad[0, 0] = 0
+    return left == 7
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_grad_norm": 0.01}, {"error_if_nonfinite": True}, {"max_grad_value": 1e-3}]
+)
+def test_options_of_the_optimizer(options, rng):
+    model, optimizer, step, twin, hand = pair("adam", **options)
+    train(rng, step, twin, hand)
+    before = copy.deepcopy((model, optimizer))
+    for _ in range(3):
+        step(np.ones((1, 131), np.float32), [0])
+    assert idle(step) == ("max_grad_value" in options)
+    assert_same_state(*before, twin, hand)
+
+
+def test_gradients_are_left_alone_until_somebody_takes_them(rng):
+    model, _, step, twin, hand = pair("sgd")
+    train(rng, step, twin, hand, [1, 1, 1])
+    step(np.ones((1, 131), np.float32), [0])
+    assert idle(step)
+    held = model[0].weight.grad
+    for _ in range(3):
+        held[...] = 5.0
+        step(np.ones((1, 131), np.float32), [1])
+        assert (held == 0).all()
+    assert not idle(step)
+
+
+@pytest.mark.parametrize("way", ["gradients", "halves", "clone", "by hand"])
+def test_gradients_that_were_written_by_others_read_zero(way, rng):
+    model, optimizer, step, twin, hand = pair("sgd")
+    other = step.clone()
+    x, y = next(batches(rng, (131,), 5, np.float32, [2]))
+    for _ in range(4):
+        assert step(x, y) == by_hand(twin, nn.CrossEntropyLoss(), hand, x, y)
+        loss_fn = nn.CrossEntropyLoss()
+        if way == "gradients":
+            step.gradients(x, y)
+        elif way == "clone":
+            other.gradients(x, y)
+        elif way == "halves":
+            step.backward(np.ones_like(step.forward(x)))
+        else:
+            loss_fn(model(x), y)
+            model.backward(loss_fn.backward())
+        assert all(parameter._grad.any() for parameter in model.parameters())
+    assert step(x, y) == by_hand(twin, nn.CrossEntropyLoss(), hand, x, y)
+    assert_same_state(model, optimizer, twin, hand)
+
+
+def test_a_batch_that_is_refused_changes_nothing(rng):
+    model, optimizer, step, twin, hand = pair("adam")
+    train(rng, step, twin, hand, [1, 1])
+    x, y = next(batches(rng, (131,), 5, np.float32, [2]))
+    with pytest.raises(IndexError):
+        step(x, np.array([1, 5]))
+    x[1, 3] = np.inf
+    with pytest.raises(FloatingPointError):
+        step.epoch(x, y, batch_size=1, error_if_nonfinite=True)
+    by_hand(twin, nn.CrossEntropyLoss(), hand, x[:1], y[:1])
+    assert_same_state(model, optimizer, twin, hand)
+
+
+def test_an_epoch_that_is_left_has_whole_batches(rng):
+    """Updates that have begun are not broken off, wherever the clock runs out."""
+
+    def large(dtype=np.float32):
+        return nn.Sequential(nn.Linear(131, 4096), nn.ReLU(), nn.Linear(4096, 128))
+
+    model, optimizer, step, twin, hand = pair("adam", build=large)
+    x, y = next(batches(rng, (131,), 5, np.float32, [12]))
+    data = step._batches("test", x, y, None, 4)
+    updates = optimizer._compiled_updates(clear_grad=True)
+    for most in range(1, 9):
+        calls = []
+
+        def stop(done, most=most, calls=calls):
+            calls.append(done)
+            if len(calls) == most:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            step._run_epoch(engine.STEP_TRAIN, data, updates, seconds=1e-9, progress=stop)
+        for at in range(len(step.losses)):
+            rows = slice(4 * at, 4 * at + 4)
+            by_hand(twin, nn.CrossEntropyLoss(), hand, x[rows], y[rows])
+        assert_same_state(model, optimizer, twin, hand)
+        if len(step.losses) == 3:
+            break
+    assert "update" in str(step)
+    assert most > 2
+
+
+def test_weights_of_two_layers_and_frozen_ones(rng):
+    def tied(dtype=np.float32):
+        twice = nn.Linear(131, 131, dtype=dtype)
+        return nn.Sequential(twice, nn.ReLU(), twice, nn.Linear(131, 5, dtype=dtype))
+
+    model, optimizer, step, twin, hand = pair("adam", build=tied)
+    train(rng, step, twin, hand, [1, 2, 1])
+    assert_same_state(model, optimizer, twin, hand)
+    assert "update" not in str(step)
+
+    model, optimizer, step, twin, hand = pair("adam")
+    for each in (model, twin):
+        each[2].weight.requires_grad = False
+    before = model[2].weight.data.copy()
+    train(rng, step, twin, hand, [1, 2, 1])
+    assert_same_bits(model[2].weight.data, before)
+    assert_same_state(model, optimizer, twin, hand)
+
+
+def test_weights_that_the_optimizer_does_not_hold(rng):
+    model, twin = wide(), wide()
+    twin.load_state_dict(model.state_dict())
+    optimizer, hand = (optim.SGD(each[2].parameters(), lr=0.1) for each in (model, twin))
+    step = nc.compile(model, nn.CrossEntropyLoss(), optimizer)
+    train(rng, step, twin, hand, [1, 1])
+    optimizer.add_param_group({"params": model[0].parameters(), "lr": 0.01})
+    hand.add_param_group({"params": twin[0].parameters(), "lr": 0.01})
+    for parameter in twin.parameters():
+        parameter.zero_grad()
+    train(rng, step, twin, hand, [1, 1, 2])
+    for own, other in zip(model.parameters(), twin.parameters(), strict=True):
+        assert_same_bits(own.data, other.data)
+
+
+def test_print_tells(rng):
+    _, optimizer, step, _, _ = pair("sgd")
+    step(np.zeros((1, 131), np.float32), [0])
+    rows = str(step).splitlines()
+    assert [row.split()[0] for row in rows if row.endswith("update")] == ["linear", "linear"]
+    optimizer.max_grad_norm = 1.0
+    assert "update" not in str(step)
