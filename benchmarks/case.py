@@ -60,8 +60,8 @@ class Case:
 
     ``flops`` counts a multiply-add as two, 0 where there is none; ``bytes`` is the traffic that
     nobody can avoid (each input read once, each output written once; ``passes`` names them where
-    that is not plain). ``bound`` names what limits the case: arithmetic, memory, or the engine's own
-    kernel, where a row is a layer and shows what is spent around it.
+    that is not plain). ``bound`` names what limits the case: arithmetic, memory, or the engine's
+    own kernel, where a row is a layer and shows what is spent around it.
     """
 
     family: str

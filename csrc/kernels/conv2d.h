@@ -12,6 +12,7 @@
 #ifndef NN_KERNELS_CONV2D_H
 #define NN_KERNELS_CONV2D_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* One axis of a correlation. Taps outside the source are padding: they take part in nothing. */
@@ -39,6 +40,7 @@ typedef struct nn_conv2d_args {
 
     int64_t images, band, bands;       /* correlate: a piece is `images` images by `band` rows; bands an image */
     int64_t piece_images, partial_size; /* backward_weight: images a piece, elements of its sums */
+    bool paired;                        /* ... by pairs, in chunks of `images` by `band` rows */
 
     /* Winograd: quads of 2x2 elements along each axis, and in a piece, whose buffers are `partial`. There the
        rows and columns of one quad take `stretch` elements, those of a block for one position a `plane`. */
@@ -49,5 +51,9 @@ typedef struct nn_conv2d_args {
 /* Winograd: quads transformed at a time, a multiple of the rows of every register tile; products of a quad;
    and the fewest channels on a side. */
 enum { NN_WINOGRAD_QUADS = 48, NN_WINOGRAD_POSITIONS = 16, NN_WINOGRAD_CHANNELS = 12 };
+
+/* Along the width alone: products of a pair of elements, and pairs in a chunk, about. */
+static inline int64_t nn_conv_products(int64_t taps) { return taps / 2 * 3 + taps % 2; }
+enum { NN_CONV_PAIRS = 256 };
 
 #endif

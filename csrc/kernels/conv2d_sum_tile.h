@@ -10,17 +10,17 @@
 #include "conv2d_sums.h"
 
 /* acc (rows, vecs) += x (rows) times dy (vecs): one element. */
-NN_INLINE void add_product(vec acc[CONV_MAX_ROWS][CONV_MAX_VECS], const REAL *x, const REAL *dy, int rows,
-                           int vecs) {
+NN_INLINE void add_product(vec acc[CONV_MAX_ROWS][CONV_MAX_VECS], const REAL *x, int64_t x_row, const REAL *dy,
+                           int rows, int vecs) {
     vec dv[CONV_MAX_VECS];
     NN_UNROLL(3) for (int v = 0; v < vecs; v++) dv[v] = vload(dy + v * VL);
     NN_UNROLL(12) for (int i = 0; i < rows; i++) {
-        const vec xv = vset(x[i]);
+        const vec xv = vset(x[i * x_row]);
         NN_UNROLL(3) for (int v = 0; v < vecs; v++) acc[i][v] = vfma(xv, dv[v], acc[i][v]);
     }
 }
 
-NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) {
+NN_INLINE void sum_tile(const conv_sum_tile *t, int rows, int vecs, int64_t x_row) {
     /* A small tile takes every second element into sums of their own: one chain each would wait for itself. */
     const bool two_chains = rows * vecs < 8;
     vec acc[CONV_MAX_ROWS][CONV_MAX_VECS], odd[CONV_MAX_ROWS][CONV_MAX_VECS];
@@ -37,10 +37,10 @@ NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) {
             const REAL *dy = t->dy + outer * t->dy_step[0] + middle * t->dy_step[1];
             int64_t k = count;
             for (; two_chains && k >= 2; k -= 2, x += 2 * x_step, dy += 2 * dy_step) {
-                add_product(acc, x, dy, rows, vecs);
-                add_product(odd, x + x_step, dy + dy_step, rows, vecs);
+                add_product(acc, x, x_row, dy, rows, vecs);
+                add_product(odd, x + x_step, x_row, dy + dy_step, rows, vecs);
             }
-            for (; k > 0; k--, x += x_step, dy += dy_step) add_product(acc, x, dy, rows, vecs);
+            for (; k > 0; k--, x += x_step, dy += dy_step) add_product(acc, x, x_row, dy, rows, vecs);
         }
     }
     NN_UNROLL(12) for (int i = 0; i < rows; i++) {
@@ -49,5 +49,8 @@ NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) {
     }
 }
 
+/* The tile's rows side by side in x, or apart. */
+NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, rows, vecs, 1); }
+NN_INLINE void sums_apart(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, rows, vecs, t->x_row); }
 
 #endif

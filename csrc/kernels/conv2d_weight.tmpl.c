@@ -4,13 +4,21 @@
  */
 #include "template.h"
 
-#include "conv2d_plane_weight.h"
 #include "conv2d_sum_tile.h"
 #include "conv2d_weight.h"
+#if NN_BITS == 32 /* float64 is never in pairs, see nn_conv2d_is_paired */
+#include "conv2d_pairs_weight.h"
+#endif
 
-CONV_TILES(sums, conv_sum_tile)
+CONV_TILES(sums_apart, conv_sum_tile)
 
 NN_DEFINE_KERNEL(conv2d_backward_weight) {
-    if (conv_sums_are_planes(args)) conv_plane_sum_pieces(args, begin, end);
-    else conv_sum_pieces(args, sums_table, false, begin, end);
+    const nn_conv2d_args *c = args;
+#if NN_BITS == 32
+    if (c->paired) {
+        conv_pair_sum_pieces(c, sums_apart_table, begin, end);
+        return;
+    }
+#endif
+    conv_sum_pieces(c, sums_apart_table, false, begin, end);
 }

@@ -32,12 +32,11 @@ static int64_t backward_data_count(const nn_op *op) {
     return packed_count(op, op->groups, op->channels / op->groups, op->x[1] / op->groups);
 }
 
-/* One piece's sums: those of the weight, then those of the bias. With one channel in, every one as a vector too. */
-static int64_t partial_count(const nn_op *op) {
+/* One piece's sums: those of the weight, then those of the bias. */
+static int64_t sums_count(const nn_op *op) {
     const int64_t groups = is_depthwise(op) ? 1 : op->groups;
     const int64_t bias = nn_size_mul(groups, nn_conv2d_padded(op->channels / groups, op->dtype));
-    const int64_t sums = nn_size_add(forward_count(op), bias);
-    return op->x[1] == 1 ? nn_size_add(sums, nn_size_mul(sums, 64 / nn_dtype_bytes(op->dtype))) : sums;
+    return nn_size_add(forward_count(op), bias);
 }
 
 /* -1 if either is. */
@@ -52,11 +51,12 @@ static int64_t forward_bytes(const nn_op *op) {
 /* The two halves of backward run one after the other in the same workspace. */
 static int64_t backward_bytes(const nn_op *op) {
     const int64_t data = nn_size_mul(backward_data_count(op), nn_dtype_bytes(op->dtype));
-    const int64_t piece = nn_size_mul(partial_count(op), nn_dtype_bytes(op->dtype));
+    const int64_t piece = nn_size_mul(sums_count(op), nn_dtype_bytes(op->dtype));
     int64_t most = piece < 0 ? -1 : larger(data, nn_size_mul(nn_conv2d_weight_pieces(op, piece), piece));
     if (nn_conv2d_is_winograd(op, NN_CONV2D_DATA))
         most = larger(most, nn_conv2d_winograd_bytes(op, op->channels, op->x[1]));
     if (nn_conv2d_is_winograd(op, NN_CONV2D_WEIGHT)) most = larger(most, nn_conv2d_winograd_gradient_bytes(op));
+    if (nn_conv2d_is_paired(op)) most = larger(most, nn_conv2d_paired_gradient_bytes(op));
     return most;
 }
 
@@ -219,13 +219,14 @@ void nn_conv2d_backward_data(const nn_op *op, const nn_io *io, const void *bias)
 
 static void backward_weight(const nn_op *op, const nn_io *io) {
     nn_conv2d_args args = {.source = io->x, .dy = io->dy, .dweight = io->dweight, .dbias = io->dbias,
-                           .partial = io->work, .n = op->x[0], .partial_size = partial_count(op),
+                           .partial = io->work, .n = op->x[0], .partial_size = sums_count(op),
                            .axis = {forward_axis(op, 0), forward_axis(op, 1)}};
     set_weight(&args, op, true);
     if (nn_conv2d_is_winograd(op, NN_CONV2D_WEIGHT)) {
         nn_conv2d_winograd_gradient(op, &args);
         return;
     }
+    if (nn_conv2d_is_paired(op)) nn_conv2d_set_pairs(op, &args);
     const int64_t partial_bytes = args.partial_size * nn_dtype_bytes(op->dtype);
     const int64_t most = nn_conv2d_weight_pieces(op, partial_bytes);
     args.piece_images = (args.n + most - 1) / most;

@@ -31,8 +31,18 @@ void nn_conv2d_backward_data(const nn_op *op, const nn_io *io, const void *bias)
 /* What is computed: y, dx, dweight with dbias. */
 typedef enum nn_conv2d_pass { NN_CONV2D_FORWARD, NN_CONV2D_DATA, NN_CONV2D_WEIGHT } nn_conv2d_pass;
 
-/* Whether Winograd's algorithm computes it, or the direct sum. */
+/* Whether Winograd's algorithm in two dimensions may compute it, for batches large enough; whether it does. */
+bool nn_conv2d_has_quads(const nn_op *op);
 bool nn_conv2d_is_winograd(const nn_op *op, nn_conv2d_pass pass);
+
+/* Pairs of a tap and an element along an axis, taps and elements one apart, that are no padding. */
+double nn_conv2d_taps_along(const nn_op *op, int axis);
+
+/* The same for the weight's gradient along the width alone, and its bytes of workspace; -1: too many. */
+bool nn_conv2d_is_paired(const nn_op *op);
+int64_t nn_conv2d_paired_gradient_bytes(const nn_op *op);
+/* What args of backward_weight say more there. */
+void nn_conv2d_set_pairs(const nn_op *op, nn_conv2d_args *args);
 
 /* Bytes of workspace of the two below, for `rows` channels of the source and `columns` of dest; -1: too many. */
 int64_t nn_conv2d_winograd_bytes(const nn_op *op, int64_t rows, int64_t columns);

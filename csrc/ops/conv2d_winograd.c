@@ -21,27 +21,20 @@ enum { QUAD_COST = 19, WEIGHT_QUADS = 16 };
 
 static int64_t quads_along(int64_t size) { return size / 2 + size % 2; }
 
-/* Pairs of a tap and an element along an axis, 3 taps one apart, that are no padding. */
-static double pairs_along(int64_t source, int64_t padding, int64_t count) {
-    double pairs = 0;
-    for (int64_t at = -padding; at < 3 - padding; at++) {
-        const int64_t first = at < 0 ? -at : 0, last = source - at < count ? source - at : count;
-        if (last > first) pairs += (double)(last - first);
-    }
-    return pairs;
-}
-
-bool nn_conv2d_is_winograd(const nn_op *op, nn_conv2d_pass pass) {
+bool nn_conv2d_has_quads(const nn_op *op) {
     const nn_window *w = &op->window;
     if (op->direct || op->dtype != NN_FLOAT32 || op->groups != 1) return false;
     for (int axis = 0; axis < 2; axis++)
         if (w->kernel[axis] != 3 || w->stride[axis] != 1 || w->dilation[axis] != 1) return false;
-    if (op->x[1] < NN_WINOGRAD_CHANNELS || op->channels < NN_WINOGRAD_CHANNELS) return false;
+    return op->x[1] >= NN_WINOGRAD_CHANNELS && op->channels >= NN_WINOGRAD_CHANNELS;
+}
 
+bool nn_conv2d_is_winograd(const nn_op *op, nn_conv2d_pass pass) {
+    if (!nn_conv2d_has_quads(op)) return false;
     double quads = (double)op->x[0], direct = (double)op->x[0];
     for (int axis = 0; axis < 2; axis++) {
         quads *= (double)quads_along((pass == NN_CONV2D_DATA ? op->x : op->y)[2 + axis]);
-        direct *= pairs_along(op->x[2 + axis], w->padding[axis], op->y[2 + axis]);
+        direct *= nn_conv2d_taps_along(op, axis);
     }
     return QUAD_COST * (quads + WEIGHT_QUADS) < direct;
 }

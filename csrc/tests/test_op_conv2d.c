@@ -93,6 +93,11 @@ static void check_sizes(void) {
     CHECK(check_shape((const int64_t[]){1, 1, 130, 101}, 3, 1, three, true));
     CHECK(check_shape((const int64_t[]){1, 2, 3, 430}, 2, 1, three, true)); /* rows longer than a chunk of dy */
     CHECK(check_shape((const int64_t[]){1, 3, 3, 430}, 3, 3, three, true));
+    CHECK(check_shape((const int64_t[]){2, 2, 3, 530}, 1, 1, three, true)); /* rows longer than a chunk of pairs */
+    CHECK(check_shape((const int64_t[]){9, 3, 8, 10}, 1, 1, three, true));
+    CHECK(check_shape((const int64_t[]){9, 2, 7, 6}, 17, 1, five, true));
+    CHECK(check_shape((const int64_t[]){9, 1, 12, 15}, 3, 1, windows[11], true));
+    CHECK(check_shape((const int64_t[]){9, 2, 12, 15}, 3, 1, windows[12], true)); /* an even number of taps */
 }
 
 static void check_refused(const int64_t x[4], int64_t out, int64_t groups, nn_window window, nn_status expected,
@@ -122,6 +127,7 @@ static void check_plans(void) {
     for (int w = 0; w < WINDOWS; w++) {
         products_check_smaller_batches(convolution((const int64_t[]){40, 6, 12, 13}, 8, 2, windows[w], true));
         products_check_smaller_batches(convolution((const int64_t[]){40, 6, 12, 13}, 6, 6, windows[w], true));
+        products_check_smaller_batches(convolution((const int64_t[]){40, 2, 12, 13}, 6, 1, windows[w], true));
     }
 }
 

@@ -58,7 +58,9 @@ def test_a_row_tells_times_ratio_rate_and_share() -> None:
 
 
 def test_what_a_case_must_reach_stands_beside_the_verdict() -> None:
-    case = dataclasses.replace(CASE, bytes=8.0, bound="bytes", passes="x, y", must=Must(roof_share=0.6))
+    case = dataclasses.replace(
+        CASE, bytes=8.0, bound="bytes", passes="x, y", must=Must(roof_share=0.6)
+    )
     others = measured("torch", "torch", 3e-6), measured("roof", "roof", 1e-6)
     result = result_of(measured("nncore", "nncore", 2e-6), others[0], roof=others[1])
     cells = row(dataclasses.replace(result, case=case))

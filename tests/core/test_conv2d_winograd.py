@@ -30,6 +30,20 @@ CASES = {
 }
 
 
+# The weight's gradient by pairs of elements along the width: x's shape, outputs, kernel, padding
+PAIRS = {
+    "LeNet's first": ((9, 1, 28, 28), 6, (5, 5), (2, 2)),
+    "LeNet's second": ((9, 6, 14, 14), 16, (5, 5), (0, 0)),
+    "notes' first": ((3, 1, 28, 28), 12, (5, 5), (0, 0)),
+    "colour images": ((3, 3, 32, 32), 32, (3, 3), (1, 1)),
+    "odd width, rows of two": ((5, 2, 13, 14), 7, (3, 4), (1, 0)),
+    "seven taps": ((4, 1, 20, 31), 20, (1, 7), (0, 3)),
+    "two taps": ((6, 9, 9, 20), 3, (4, 2), (0, 1)),
+    "rows longer than a chunk": ((2, 2, 9, 530), 5, (3, 3), (1, 1)),
+    "wide": ((3, 20, 12, 12), 43, (5, 5), (0, 1)),
+}
+
+
 @pytest.fixture(autouse=True)
 def switch():
     """Allowed at first, and left so."""
@@ -87,6 +101,31 @@ def test_error_is_within_the_promise(case, isa, rng):
         assert not same(ours, plain), f"{name}: the direct sum has computed it"
 
 
+def paired(case, rng, dtype=np.float32):
+    shape, outputs, kernel, padding = case
+    x = rng.standard_normal(shape).astype(dtype)
+    weight = rng.standard_normal((outputs, shape[1], *kernel)).astype(dtype)
+    out = [size + 2 * p - k + 1 for size, p, k in zip(shape[2:], padding, kernel, strict=True)]
+    grad = rng.standard_normal((shape[0], outputs, *out)).astype(dtype)
+    return x, weight, np.zeros(outputs, dtype), grad, padding
+
+
+@pytest.mark.parametrize("case", PAIRS.values(), ids=PAIRS)
+def test_pairs_are_within_the_promise(case, isa, rng):
+    o = paired(case, rng)
+    theirs = exact(*o)[2:]
+    winograd, direct = compute(*o)[2:], compute(*o, on=False)[2:]
+    assert not same(winograd[0], direct[0]), "the direct sum has computed it"
+    for ours, plain, result in zip(winograd, direct, theirs, strict=True):
+        assert error(ours, result) <= 1e-6
+        assert error(plain, result) <= 2e-6
+    *_, alone = compute(*o)
+    grad, x, weight = o[3], o[0], o[1]
+    dbias = np.zeros_like(alone)
+    conv2d_backward(grad, x, weight, None, dbias, (1, 1), o[-1], input_grad=False)
+    assert_same_bits(dbias, alone)
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_float64_is_direct(case, isa, rng):
     o = operands(rng, *case, np.float64)
@@ -125,10 +164,14 @@ def test_any_shape(batch, channels, image, padding, seed, isa):
 
 
 @pytest.mark.parametrize("on", [True, False], ids=["winograd", "direct"])
-@pytest.mark.parametrize("name", ["odd sizes", "no padding, odd", "64 to 64"])
+@pytest.mark.parametrize("name", ["odd sizes", "no padding, odd", "64 to 64", *PAIRS])
 def test_threads_do_not_show(name, on, rng):
-    case = CASES[name]
-    o = operands(rng, (17, *case[0][1:]), *case[1:])
+    case = CASES.get(name)
+    if case:
+        o = operands(rng, (17, *case[0][1:]), *case[1:])
+    else:
+        case = PAIRS[name]
+        o = paired(((17, *case[0][1:]), *case[1:]), rng)[:4]
     before = engine.threads_get(), engine.threads_threshold_get()
     engine.threads_threshold_set(0)
     try:

@@ -200,7 +200,7 @@ class Step:
     def fusible(self, node: int) -> bool: ...
 
 class Caller:
-    """Calls a Step whose arrays need no preparation, else the subclass's `_train` and `_predict`."""
+    """Calls a Step whose arrays are ready as they are, else `_train` and `_predict`."""
 
     optimizer: Any
     _core: Any

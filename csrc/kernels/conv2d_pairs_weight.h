@@ -1,0 +1,198 @@
+/*
+ * conv2d_pairs_weight.h: the weight's gradient by pairs of elements of dy, see conv2d_pairs.h.
+ *
+ *     partial [piece]: sums as conv2d_fold wants them, those of dy, [panel of columns][product][row][column] where
+ *                      a row is a kernel row and a channel, then the buffers of a chunk: scratch, cells, pairs
+ */
+#ifndef NN_KERNELS_CONV2D_PAIRS_WEIGHT_H
+#define NN_KERNELS_CONV2D_PAIRS_WEIGHT_H
+
+#include "conv2d_pairs.h"
+#include "conv2d_sums.h"
+
+/*
+ * What the cells are multiplied with, for a panel of columns: d0, d0 + d1, d0 - d1, d1. Elements of a row follow each
+ * other, so the first and the last may be dy itself.
+ */
+typedef struct pair_planes {
+    const REAL *at[4];
+    int64_t step[4], image[4]; /* from pair to pair, from image to image */
+} pair_planes;
+
+/*
+ * sums, differences (pairs, vecs * VL) = those of a chunk of dy from `dy` on, where a row has no odd element left over;
+ * total += the sums.
+ */
+NN_INLINE void add_pairs(REAL *sums, REAL *differences, REAL *total, const nn_conv2d_args *c, const REAL *dy,
+                         const pair_chunk *chunk, int vecs) {
+    const int64_t channels = c->columns, pairs = chunk->rows * c->axis[1].count / 2;
+    vec all[CONV_MAX_VECS];
+    NN_UNROLL(3) for (int v = 0; v < vecs; v++) all[v] = vset(0);
+    for (int64_t n = 0; n < chunk->images; n++, dy += (c->axis[0].count - chunk->rows) * c->axis[1].count * channels) {
+        for (int64_t k = 0; k < pairs; k++, dy += 2 * channels, sums += vecs * VL, differences += vecs * VL) {
+            NN_UNROLL(3) for (int v = 0; v < vecs; v++) {
+                const vec d0 = vload(dy + v * VL), d1 = vload(dy + channels + v * VL), sum = d0 + d1;
+                all[v] += sum;
+                vstore(sums + v * VL, sum);
+                vstore(differences + v * VL, d0 - d1);
+            }
+        }
+    }
+    NN_UNROLL(3) for (int v = 0; v < vecs; v++) vstore(total + v * VL, vload(total + v * VL) + all[v]);
+}
+
+/* All four planes (pairs, step) of one vector, of which `lanes` exist; total += the sums. */
+static void copy_pairs(REAL *to, int64_t plane, int64_t step, REAL *total, const nn_conv2d_args *c, const REAL *dy,
+                       const pair_chunk *chunk, int64_t lanes) {
+    const int64_t width = c->axis[1].count, channels = c->columns;
+    vec all = vset(0);
+    for (int64_t n = 0; n < chunk->images; n++, dy += (c->axis[0].count - chunk->rows) * width * channels) {
+        for (int64_t i = 0; i < chunk->rows; i++, dy += width * channels) {
+            for (int64_t j = 0; j < width; j += 2, to += step) {
+                const vec d0 = vload_some(dy + j * channels, lanes);
+                const vec d1 = j + 1 < width ? vload_some(dy + (j + 1) * channels, lanes) : vset(0);
+                const vec sum = d0 + d1;
+                all += sum;
+                vstore(to, d0);
+                vstore(to + plane, sum);
+                vstore(to + 2 * plane, d0 - d1);
+                vstore(to + 3 * plane, d1);
+            }
+        }
+    }
+    vstore(total, vload(total) + all);
+}
+
+/* The planes of a panel, what is no part of dy in `room`; total += the sums over the chunk. */
+static pair_planes transform_pairs(const nn_conv2d_args *c, REAL *room, int64_t plane, REAL *total,
+                                   const pair_chunk *chunk, int64_t column, int vecs) {
+    const int64_t width = c->axis[1].count, height = c->axis[0].count, channels = c->columns, step = vecs * VL;
+    const int64_t packed_image = chunk->rows * ((width + 1) / 2) * step, image = height * width * channels;
+    const REAL *dy = (const REAL *)c->dy + chunk->n * image + chunk->row * width * channels + column;
+    const int64_t after = (c->n - chunk->n - chunk->images + 1) * image - (chunk->row + chunk->rows) * width * channels;
+    pair_planes planes = {{room, room + plane, room + 2 * plane, room + 3 * plane}, {step, step, step, step},
+                          {packed_image, packed_image, packed_image, packed_image}};
+    if (width % 2 || (after < VL && channels % VL)) {
+        for (int64_t v = 0; v < step; v += VL)
+            copy_pairs(room + v, plane, step, total + v, c, dy + v, chunk, nn_min(VL, channels - column - v));
+        return planes;
+    }
+    /* Lanes beyond the last column are those of the next element: their sums are not looked at. */
+    planes.at[0] = dy, planes.at[3] = dy + channels;
+    planes.step[0] = planes.step[3] = 2 * channels;
+    planes.image[0] = planes.image[3] = image;
+    if (vecs == 1) add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 1);
+    else if (vecs == 2) add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 2);
+    else add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 3);
+    return planes;
+}
+
+/* All tiles of a panel of columns. */
+static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, REAL *sums, const REAL *cells,
+                      int64_t cells_plane, const pair_planes *planes, const pair_chunk *chunk, int64_t column,
+                      int vecs) {
+    const int64_t taps_h = c->axis[0].taps, taps = c->axis[1].taps, width = vecs * VL;
+    const int64_t count = (c->axis[1].count + 1) / 2, line = count * c->rows;
+    /* The rows of a tile are those of the kernel or channels, whichever are more. */
+    const bool channels = c->rows >= taps_h;
+    const int64_t outer = channels ? taps_h : c->rows, outer_step = channels ? line : 1;
+    const conv_cut cut = conv_cut_evenly(channels ? c->rows : taps_h, conv_tile_rows(vecs));
+    conv_sum_tile t = {
+        .sum = sums, .x_row = channels ? 1 : line, .last = VL,
+        .count = {1, chunk->images, chunk->rows * count},
+        .x_step = {0, (chunk->rows + taps_h - 1) * line, c->rows},
+    };
+    /* A part of the next chunk of dy comes into the cache with each tile. */
+    const int64_t tiles = nn_conv_products(taps) * outer * cut.tiles, line_elements = 64 / sizeof(REAL);
+    const int64_t chunk_elements = chunk->images * chunk->rows * c->axis[1].count * width;
+    const int64_t part = (chunk_elements / tiles + line_elements - 1) / line_elements * line_elements;
+    const REAL *next = (const REAL *)c->dy +
+        (chunk->n * c->axis[0].count + chunk->row + chunk->images * chunk->rows) * c->axis[1].count * c->columns +
+        column * (chunk_elements / width);
+    static const int plane_of[7] = {0, 1, 2, 3, 0, 1, 3};
+    for (int64_t p = 0; p < nn_conv_products(taps); p++) {
+        const int64_t at = taps & 1 ? p : p + 4;
+        const int plane = plane_of[at < 7 ? at : 4 + (at - 4) % 3];
+        t.dy = planes->at[plane], t.dy_step[1] = planes->image[plane], t.dy_step[2] = planes->step[plane];
+        for (int64_t i = 0; i < outer; i++) {
+            t.x = cells + p * cells_plane + i * outer_step;
+            for (int64_t tile = 0; tile < cut.tiles; tile++) {
+                const int64_t rows = cut.rows + (tile < cut.longer);
+                for (const REAL *end = next + part; next < end; next += line_elements) __builtin_prefetch(next, 0, 2);
+                table[vecs][rows](&t);
+                t.x += rows * t.x_row;
+                t.sum += rows * width;
+            }
+        }
+    }
+}
+
+/* out [kernel row][tap][channel] of a panel = what the products say of the taps. */
+static void taps_of_products(const nn_conv2d_args *c, REAL *out, const REAL *sums, int64_t width) {
+    const int64_t taps_h = c->axis[0].taps, taps = c->axis[1].taps, rows = c->rows, plane = taps_h * rows * width;
+    const bool channels = rows >= taps_h;
+    for (int64_t h = 0; h < taps_h; h++) {
+        for (int64_t row = 0; row < rows; row++) {
+            const REAL *from = sums + (channels ? h * rows + row : row * taps_h + h) * width;
+            REAL *to = out + (h * taps * rows + row) * width;
+            for (int64_t v = 0; v < width; v += VL) {
+                const REAL *s = from + v;
+                REAL *at = to + v;
+                if (taps & 1) {
+                    const vec s1 = vload(s + plane), s2 = vload(s + 2 * plane), both = (s1 + s2) * R(0.5);
+                    vstore(at, vload(s) + both);
+                    vstore(at + rows * width, (s1 - s2) * R(0.5));
+                    vstore(at + 2 * rows * width, both + vload(s + 3 * plane));
+                    s += 4 * plane, at += 3 * rows * width;
+                }
+                for (int64_t tap = taps & 1 ? 3 : 0; tap < taps; tap += 2, s += 3 * plane, at += 2 * rows * width) {
+                    const vec s1 = vload(s + plane);
+                    vstore(at, vload(s) + s1);
+                    vstore(at + rows * width, s1 + vload(s + 2 * plane));
+                }
+            }
+        }
+    }
+}
+
+/* Pieces begin to end of the batch. */
+static void conv_pair_sum_pieces(const nn_conv2d_args *c, conv_sum_table table, int64_t begin, int64_t end) {
+    const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
+    const int64_t count = (aw->count + 1) / 2, padded = conv_vecs(c->columns) * VL;
+    const int64_t products = nn_conv_products(aw->taps);
+    const int64_t kernel_rows = ah->taps * c->rows, half = count + aw->taps / 2 + 1 + VL;
+    const int64_t scratch = c->rows == 1 ? 2 * half * (c->band + ah->taps - 1) : (aw->taps + 1) * VL;
+    const int64_t cells_plane = c->images * (c->band + ah->taps - 1) * count * c->rows + VL;
+    const int64_t most_pairs = c->images * c->band * count;
+    for (int64_t piece = begin; piece < end; piece++) {
+        REAL *taps = (REAL *)c->partial + piece * c->partial_size, *dy_sums = taps + aw->taps * kernel_rows * padded;
+        REAL *sums = dy_sums + padded, *cells = sums + products * kernel_rows * padded + scratch;
+        REAL *pairs = cells + products * cells_plane;
+        for (REAL *at = dy_sums; at < cells; at++) *at = 0;
+        const int64_t n_end = nn_min((piece + 1) * c->piece_images, c->n);
+        pair_chunk chunk;
+        for (chunk.n = piece * c->piece_images; chunk.n < n_end; chunk.n += chunk.images) {
+            chunk.images = nn_min(c->images, n_end - chunk.n);
+            for (chunk.row = 0; chunk.row < ah->count; chunk.row += chunk.rows) {
+                chunk.rows = nn_min(c->band, ah->count - chunk.row);
+                if (c->dweight) transform_cells(cells, cells_plane, c, cells - scratch, half, &chunk);
+                int vecs;
+                for (int64_t column = 0; column < c->columns; column += vecs * VL) {
+                    vecs = conv_panel_vecs(c->columns - column);
+                    const int64_t plane = most_pairs * vecs * VL + 64 / sizeof(REAL);
+                    const pair_planes planes = transform_pairs(c, pairs, plane, dy_sums + column, &chunk, column, vecs);
+                    if (c->dweight)
+                        sum_pairs(c, table, sums + products * kernel_rows * column, cells, cells_plane, &planes, &chunk,
+                                  column, vecs);
+                }
+            }
+        }
+        int64_t width;
+        for (int64_t column = 0; column < c->columns; column += width) {
+            width = conv_panel_vecs(c->columns - column) * VL;
+            taps_of_products(c, taps + aw->taps * kernel_rows * column, sums + products * kernel_rows * column, width);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * conv2d_pairs.c: the weight's gradient of Conv2d by Winograd's algorithm along the width alone: where it is chosen,
+ * its workspace.
+ */
+#include "conv2d.h"
+
+double nn_conv2d_taps_along(const nn_op *op, int axis) {
+    const int64_t source = op->x[2 + axis], count = op->y[2 + axis], padding = op->window.padding[axis];
+    double pairs = 0;
+    for (int64_t tap = 0; tap < op->window.kernel[axis]; tap++) {
+        const int64_t at = tap - padding, first = at < 0 ? -at : 0, last = source - at < count ? source - at : count;
+        if (last > first) pairs += (double)(last - first);
+    }
+    return pairs;
+}
+
+/*
+ * By dtype and shape alone, so that bits depend on nothing else: float32, taps and elements one apart, and products
+ * that are fewer by more than the transforms cost. Those of padding are counted, the direct sum has none; a piece
+ * transforms its sums once, which costs as much as some pairs.
+ */
+enum { PRODUCT_COST = 22, DIRECT_COST = 20, SUM_PAIRS = 16 };
+
+static int64_t pairs_along(const nn_op *op) { return op->y[3] / 2 + op->y[3] % 2; }
+
+bool nn_conv2d_is_paired(const nn_op *op) {
+    const nn_window *w = &op->window;
+    if (op->direct || op->dtype != NN_FLOAT32 || op->groups != 1 || w->kernel[1] < 2) return false;
+    for (int axis = 0; axis < 2; axis++)
+        if (w->stride[axis] != 1 || w->dilation[axis] != 1) return false;
+    if (nn_conv2d_has_quads(op)) return false;
+    const double images = (double)op->x[0], pairs = images * (double)op->y[2] * (double)pairs_along(op);
+    const double products = (double)w->kernel[0] * (double)nn_conv_products(w->kernel[1]);
+    const double direct = images * nn_conv2d_taps_along(op, 0) * nn_conv2d_taps_along(op, 1);
+    return PRODUCT_COST * (pairs + SUM_PAIRS) * products < DIRECT_COST * direct;
+}
+
+/* Chunks of whole images, or of rows of one. */
+static void set_chunk(const nn_op *op, nn_conv2d_args *args) {
+    const int64_t pairs = pairs_along(op), height = op->y[2];
+    const int64_t most = NN_CONV_PAIRS / pairs > 0 ? NN_CONV_PAIRS / pairs : 1;
+    const int64_t bands = (height + most - 1) / most;
+    args->band = (height + bands - 1) / bands;
+    args->images = bands > 1 ? 1 : most / height;
+}
+
+/* Elements of a piece: see conv2d_pairs_weight.h. */
+static int64_t piece_size(const nn_op *op, const nn_conv2d_args *args) {
+    const nn_window *w = &op->window;
+    const int64_t padded = nn_conv2d_padded(op->channels, op->dtype), lanes = nn_conv2d_padded(1, op->dtype);
+    const int64_t products = nn_conv_products(w->kernel[1]), rows = op->x[1], pairs = pairs_along(op);
+    const int64_t sums = nn_size_mul(nn_size_mul(nn_size_mul(w->kernel[0], rows), products + w->kernel[1]), padded);
+    const int64_t row = rows == 1 ? 2 * (pairs + w->kernel[1] / 2 + 1 + lanes) : 0;
+    const int64_t scratch = nn_size_add(nn_size_mul(row, args->band + w->kernel[0] - 1), (w->kernel[1] + 1) * lanes);
+    const int64_t lines = nn_size_mul(args->images, args->band + w->kernel[0] - 1);
+    const int64_t cells = nn_size_mul(products, nn_size_add(nn_size_mul(nn_size_mul(lines, pairs), rows), lanes));
+    const int64_t dy = nn_size_mul(nn_size_mul(4 * 3 * lanes, pairs), args->images * args->band + 1);
+    return nn_size_add(nn_size_add(nn_size_add(sums, padded), scratch), nn_size_add(cells, dy));
+}
+
+int64_t nn_conv2d_paired_gradient_bytes(const nn_op *op) {
+    nn_conv2d_args args;
+    set_chunk(op, &args);
+    const int64_t bytes = nn_size_mul(piece_size(op, &args), nn_dtype_bytes(op->dtype));
+    return bytes < 0 ? -1 : nn_size_mul(nn_conv2d_weight_pieces(op, bytes), bytes);
+}
+
+void nn_conv2d_set_pairs(const nn_op *op, nn_conv2d_args *args) {
+    args->paired = true;
+    set_chunk(op, args);
+    args->partial_size = piece_size(op, args);
+}
