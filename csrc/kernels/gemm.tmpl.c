@@ -27,7 +27,9 @@ NN_INLINE void run_tile(const gemm_panel *t, int rows, int vecs, bool copying) {
     REAL *copy = t->copy;
     for (int64_t p = t->k; p > 0; p--) {
         vec bv[GEMM_VECS];
-        if (copying) __builtin_prefetch(b + 16 * ldb);
+        if (copying) {
+            __builtin_prefetch(b + 16 * ldb);
+        }
         NN_UNROLL(8) for (int v = 0; v < vecs; v++) {
             bv[v] = GEMM_MASKED && v == vecs - 1 ? vload_some(b + v * VL, some) : vload(b + v * VL);
             if (copying) vstore(copy + v * VL, bv[v]);
