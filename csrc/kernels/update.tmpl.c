@@ -159,8 +159,8 @@ NN_INLINE void lion_at(const factors *f, const tensor_part *t, int64_t i) {
 static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t count, REAL tail[5][VL], bool back) {
     void *const arrays[5] = {t->param, t->grad, t->state[0], t->state[1], t->state[2]};
     for (int i = 0; i < 5; i++) {
-        REAL *from = (REAL *)arrays[i] + at;
         if (!arrays[i]) continue;
+        REAL *from = (REAL *)arrays[i] + at;
         if (back) vstore_some(from, vload(tail[i]), count);
         else vstore(tail[i], vload_some(from, count));
     }
