@@ -190,7 +190,7 @@ static nn_status run(nn_step *step, nn_epoch *epoch, nn_update *const *updates, 
                 if (!take_results(step, epoch)) return NN_OK;
                 if (epoch->mode == NN_STEP_TRAIN) {
                     nn_step_zero(step);
-                    status = nn_step_fuse(step, updates, update_count, &batch.fused, error);
+                    status = nn_step_fuse(step, &batch, updates, update_count, error);
                 }
             }
             over = is_over(&w, &step->nodes[*node].given.op);

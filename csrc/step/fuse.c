@@ -41,8 +41,16 @@ static int64_t find(const nn_node *node, nn_update *const *updates, int64_t coun
     return -1;
 }
 
-nn_status nn_step_fuse(nn_step *step, nn_update *const *updates, int64_t count, bool *fused, nn_error *error) {
-    *fused = false;
+/* Whether the batch itself lies in a node's weight: later backwards read it. */
+static bool is_read(const nn_step *step, const step_batch *batch, const nn_node *node) {
+    const int64_t bytes = node->op.weight_count * nn_dtype_bytes(node->op.dtype);
+    for (int64_t v = 0; v < step->sources; v++)
+        if (nn_step_overlap(batch->x[v], (int64_t)nn_step_value_bytes(step, v), node->weight, bytes)) return true;
+    return false;
+}
+
+nn_status nn_step_fuse(nn_step *step, step_batch *batch, nn_update *const *updates, int64_t count, nn_error *error) {
+    batch->fused = false;
     step->taken = (nn_taken){{0}};
     if (!step->fusible || !is_allowed(step, updates, count)) return NN_OK;
     const nn_status status = nn_update_check(updates, count, error);
@@ -50,12 +58,12 @@ nn_status nn_step_fuse(nn_step *step, nn_update *const *updates, int64_t count, 
     for (int64_t i = 0; i < step->count; i++) {
         step_node *node = &step->nodes[i];
         node->fused = false;
-        if (!node->fusible || !node->given.op.finishes) continue;
+        if (!node->fusible || !node->given.op.finishes || is_read(step, batch, &node->given)) continue;
         const int64_t at = find(&node->given, updates, count, &node->rule);
         if (at < 0 || nn_is_taken(&step->taken, at)) continue;
         step->taken.bits[at / 64] |= UINT64_C(1) << at % 64;
         node->rule.finish.aside = step->unseen && node->zero;
-        *fused = node->fused = true;
+        batch->fused = node->fused = true;
     }
     return NN_OK;
 }

@@ -93,6 +93,13 @@ static void mark_first_writers(nn_step *step) {
     }
 }
 
+/* Whether `other` reads something of a node's weight, be it a row of it as a constant. */
+static bool reads_weight(const nn_node *other, const nn_node *node) {
+    const int64_t element = nn_dtype_bytes(node->op.dtype), bytes = node->op.weight_count * element;
+    return nn_step_overlap(other->weight, other->op.weight_count * element, node->weight, bytes) ||
+           nn_step_overlap(other->bias, other->op.bias_count * element, node->weight, bytes);
+}
+
 /* Who has a weight of its own, so that its update may follow its gradient. */
 static void mark_fusible(nn_step *step) {
     for (int64_t i = 0; i < step->count; i++) {
@@ -101,8 +108,7 @@ static void mark_fusible(nn_step *step) {
         node->fusible = node->overwrite && given->dweight && given->weight != given->bias;
         for (int64_t j = 0; j < step->count && node->fusible; j++) {
             const nn_node *other = &step->nodes[j].given;
-            if (j != i && (share_gradient(given, other) || other->weight == given->weight || other->bias == given->weight))
-                node->fusible = false;
+            if (j != i && (share_gradient(given, other) || reads_weight(other, given))) node->fusible = false;
         }
         step->fusible |= node->fusible;
     }

@@ -159,7 +159,7 @@ static nn_status run_batch(nn_step *step, nn_step_mode mode, const void *const *
     const int64_t end = mode == NN_STEP_PREDICT ? step->forwards : step->count;
     status = forward(step, end, &batch, node, error);
     if (status != NN_OK || mode == NN_STEP_PREDICT) return status;
-    if (mode == NN_STEP_TRAIN) status = nn_step_fuse(step, updates, update_count, &batch.fused, error);
+    if (mode == NN_STEP_TRAIN) status = nn_step_fuse(step, &batch, updates, update_count, error);
     if (training && status == NN_OK) {
         nn_step_zero(step);
         status = backward(step, step->count - 1, &batch, node, error);

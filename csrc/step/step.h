@@ -88,6 +88,12 @@ static inline nn_dtype nn_step_dtype(const nn_step *step) { return step->nodes[0
 /* Elements a sample of a value or a target has. */
 static inline int64_t nn_step_row(const int64_t shape[4]) { return shape[1] * shape[2] * shape[3]; }
 
+/* Whether two arrays have bytes in common; NULL is none. */
+static inline bool nn_step_overlap(const void *a, int64_t a_bytes, const void *b, int64_t b_bytes) {
+    const uintptr_t p = (uintptr_t)a, q = (uintptr_t)b;
+    return a && b && p < q + (uintptr_t)b_bytes && q < p + (uintptr_t)a_bytes;
+}
+
 /* Bytes of an element of a value. */
 static inline int64_t nn_step_element(const nn_step *step, const step_value *value) {
     return value->indices ? (int64_t)sizeof(int64_t) : nn_dtype_bytes(nn_step_dtype(step));
@@ -120,12 +126,6 @@ nn_status nn_step_check_indices(const nn_step *step, int64_t *node, nn_error *er
 /* step.c: plans every node for n samples. */
 nn_status nn_step_plan(nn_step *step, int64_t n, int64_t *node, nn_error *error);
 
-/*
- * fuse.c, before the backward of a training batch: which nodes take their update with them. *fused: some do, and
- * nn_update_rest shall follow for the other tensors.
- */
-nn_status nn_step_fuse(nn_step *step, nn_update *const *updates, int64_t count, bool *fused, nn_error *error);
-
 /* ---- run.c: one batch, node by node */
 
 typedef struct step_batch {
@@ -138,6 +138,12 @@ typedef struct step_batch {
     bool frozen;           /* nobody asks for the gradients of parameters */
     bool fused;            /* nn_step_fuse has chosen nodes: their weights change in their backwards */
 } step_batch;
+
+/*
+ * fuse.c, before the backward of a training batch: which nodes take their update with them. batch->fused: some do, and
+ * nn_update_rest shall follow for the other tensors.
+ */
+nn_status nn_step_fuse(nn_step *step, step_batch *batch, nn_update *const *updates, int64_t count, nn_error *error);
 
 /* Checks n and plans for it; any record is gone afterwards. */
 nn_status nn_step_begin(nn_step *step, int64_t n, int64_t *node, nn_error *error);

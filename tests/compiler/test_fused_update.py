@@ -136,6 +136,75 @@ def test_gradients_that_were_written_by_others_read_zero(way, rng):
     assert_same_state(model, optimizer, twin, hand)
 
 
+def test_what_a_refused_batch_left_in_gradients_reads_zero(rng):
+    """Of another step over the same weights, which knew them zero."""
+    model, optimizer, step, twin, hand = pair("sgd")
+    other = step.clone()
+    x, y = next(batches(rng, (131,), 5, np.float32, [1]))
+    for each in (step, other, step, step):
+        each(x, y)
+    optimizer.error_if_nonfinite = True
+    with pytest.raises(ValueError, match="gradient"), np.errstate(all="ignore"):
+        other(np.full_like(x, np.inf), y)
+    assert np.isnan(model[0].weight._grad).any()
+    optimizer.error_if_nonfinite = False
+    step(x, y)
+    for _ in range(5):
+        by_hand(twin, nn.CrossEntropyLoss(), hand, x, y)
+    assert_same_state(model, optimizer, twin, hand)
+
+
+def test_a_layer_that_kept_its_operation_writes_gradients_too(rng):
+    """An Embedding, whose weight is a Linear's as well; its backward comes long after forward."""
+    head, embedding = nn.Linear(128, 200, bias=False), nn.Embedding(200, 128)
+    head.weight = embedding.weight
+    optimizer = optim.SGD(head.parameters(), lr=0.1)
+    step = nc.compile(head, nn.CrossEntropyLoss(), optimizer)
+    x, y = next(batches(rng, (128,), 200, np.float32, [1]))
+    for _ in range(3):
+        looked_up = embedding(np.array([3, 5]))
+        for _ in range(3):
+            step(x, y)
+        embedding.backward(np.ones_like(looked_up))
+        assert head.weight._grad.any()
+        step(x, y)
+        assert not head.weight._grad.any()
+
+
+class _Scaled(nn.Module):
+    """A row of a weight is a constant of `forward` as well."""
+
+    def __init__(self, dtype=np.float32):
+        super().__init__()
+        self.first, self.second = nn.Linear(131, 128), nn.Linear(128, 128)
+        self.last = nn.Linear(128, 5)
+        self.rows = [self.second.weight.data[3]]
+
+    def forward(self, x):
+        return self.last(self.second(self.first(x) * self.rows[0]))
+
+
+def test_weights_that_others_read_too(rng):
+    twin, model = _Scaled(), _Scaled()
+    model.copy_from(twin)
+    hand, optimizer = (optim.SGD(each.parameters(), lr=0.1) for each in (twin, model))
+    step = nc.compile(model, nn.CrossEntropyLoss(), optimizer)
+    train(rng, step, twin, hand, [1, 4, 1, 9])
+    assert_same_state(model, optimizer, twin, hand)
+
+
+@pytest.mark.parametrize("way", ["step", "epoch"])
+def test_a_batch_that_lies_in_the_weights(way, rng):
+    """Whether it is read as weights are changed: where they are updated after the last backward."""
+    model, optimizer, step, twin, hand = pair("sgd")
+    y = np.array([1, 4])
+    for _ in range(4):
+        x, given = model[0].weight.data[5:7], twin[0].weight.data[5:7]
+        loss = by_hand(twin, nn.CrossEntropyLoss(), hand, given, y)
+        assert loss == (step(x, y) if way == "step" else step.epoch(x, y))
+    assert_same_state(model, optimizer, twin, hand)
+
+
 def test_a_batch_that_is_refused_changes_nothing(rng):
     model, optimizer, step, twin, hand = pair("adam")
     train(rng, step, twin, hand, [1, 1])

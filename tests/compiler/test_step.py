@@ -6,7 +6,16 @@ import threading
 
 import numpy as np
 import pytest
-from step_networks import NETWORKS, OPTIMIZERS, batches, by_hand, mlp, notes_cnn
+from step_networks import (
+    NETWORKS,
+    OPTIMIZERS,
+    assert_same_state,
+    batches,
+    by_hand,
+    make_step,
+    mlp,
+    notes_cnn,
+)
 from tolerance import assert_same_bits
 
 import nncore as nc
@@ -174,6 +183,14 @@ def test_an_empty_batch_changes_nothing(rng):
     assert step.predict(np.zeros((0, 20), np.float32)).shape == (0, 5)
     for name, value in model.state_dict().items():
         assert_same_bits(value, before[name])
+
+
+def test_an_empty_batch_lets_the_optimizer_go_on_as_by_hand(rng):
+    model, optimizer, step = make_step(mlp, "momentum")
+    twin, hand, _ = make_step(mlp, "momentum")
+    for x, y in batches(rng, (20,), 5, np.float32, [4, 0, 3]):
+        np.testing.assert_equal(step(x, y), by_hand(twin, nn.CrossEntropyLoss(), hand, x, y))
+    assert_same_state(model, optimizer, twin, hand)
 
 
 def test_a_label_out_of_range_changes_nothing(rng):

@@ -183,6 +183,7 @@ def operation_backward(given, tuple kept not None, ndarray grad not None, *, bin
 
     `kept` is what `operation_forward` returned beside y. Without `input_grad` only the weights get gradients.
     """
+    global _gradients
     cdef nn_op op
     cdef nn_io io
     cdef nn_error error
@@ -207,6 +208,8 @@ def operation_backward(given, tuple kept not None, ndarray grad not None, *, bin
     io.dx = _address(dx)
     for i in range(len(others)):
         io.dmore[i] = cnp.PyArray_DATA(<ndarray>others[i])
+    if io.dweight is not NULL or io.dbias is not NULL:
+        _gradients += 1  # `given` may have been kept since its layer took the arrays
     with nogil:
         status = nn_op_backward(&op, &io, &error)
     check(status, &error, label)

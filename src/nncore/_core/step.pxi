@@ -51,6 +51,7 @@ cdef class Step(_Graph):
 
     cdef double _go(self, int mode, const void **x, int64_t n, ndarray target, nn_update **pointers, int64_t count,
                     list updates) except? -1:
+        global _gradients
         cdef nn_error error
         cdef int64_t at = -1
         cdef nn_status status
@@ -66,6 +67,7 @@ cdef class Step(_Graph):
                                      &error)
         self.running = False
         if status != NN_OK:
+            _gradients += 1  # what a refused batch has written stays, for other steps too
             check_gradients(status, &error, updates, "Step")
             self._check(status, &error, at)
         self.last_batch = n

@@ -49,7 +49,8 @@ cdef class Caller:
         """Train on one batch: gradients zeroed, forward, loss, backward, update; returns the loss.
 
         The numbers of the optimiser are read at each call. Gradients read zero afterwards. An
-        empty batch changes nothing and returns NaN.
+        empty batch returns NaN; its gradients are zero, so that at most momentum, averages and
+        weight decay of the optimiser change anything, as by hand.
         """
         cdef Step core = self._core
         cdef Plan plan = self._seen
