@@ -5,6 +5,7 @@ when it has been interrupted the time (`time.monotonic`) at which it had control
 found in order then.
 """
 
+import signal
 import sys
 import time
 
@@ -15,6 +16,7 @@ from nncore import nn, optim
 
 
 def main(checkpoint: str) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     draw = np.random.default_rng(0)
     x = draw.standard_normal((4096, 3, 32, 32), np.float32)
     y = draw.integers(0, 10, len(x))
