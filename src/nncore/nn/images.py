@@ -45,23 +45,32 @@ class ImageLayer(Layer):
             images = images[:, :, 0]
         return images if is_batch else images[0]
 
+    # The engine, over images: a layer may have a binding of its own.
+
+    def _run(self, operation: Operation, images: Array, save: bool = True) -> tuple[Array, Any]:
+        """y, and what backward reads."""
+        return engine.operation_forward(operation, images, save=save)
+
+    def _run_back(self, operation: Operation, kept: Any, grad: Array) -> Array:
+        return engine.operation_backward(operation, kept, grad)[0]  # type: ignore[return-value]
+
     # The axes of size 1 come and go as views, whatever the order in memory.
 
     def _forward(self, x: Array) -> tuple[Array, Any]:
         operation = self._planned(self._batch_shape(x.shape))
         is_batch = x.ndim == self._axes + 2
-        y, kept = engine.operation_forward(operation, x.reshape(operation.x_shape))
+        y, kept = self._run(operation, x.reshape(operation.x_shape))
         return self._as_given(y, is_batch), (operation, kept, is_batch)
 
     def _forward_only(self, x: Array) -> Array:
         operation = self._planned(self._batch_shape(x.shape))
-        y, _ = engine.operation_forward(operation, x.reshape(operation.x_shape), save=False)
+        y, _ = self._run(operation, x.reshape(operation.x_shape), save=False)
         return self._as_given(y, x.ndim == self._axes + 2)
 
     def _backward(self, saved: Any, grad: Array) -> Array:
         operation, kept, is_batch = saved
-        dx, _ = engine.operation_backward(operation, kept, grad.reshape(operation.y_shape))
-        return self._as_given(dx, is_batch)  # type: ignore[arg-type]
+        dx = self._run_back(operation, kept, grad.reshape(operation.y_shape))
+        return self._as_given(dx, is_batch)
 
     def _backward_last(self, saved: Any, grad: Array) -> None:
         operation, kept, _ = saved

@@ -36,12 +36,22 @@ class Winners(ImageLayer):
         kept_records = records.room(self, keep) if keep else None
         is_batch = x.ndim == self._axes + 2
         operation = super()._operation(self._batch_shape(x.shape))
-        y, kept = engine.operation_forward(operation, x.reshape(operation.x_shape))
-        indices = self._as_given(_indices(operation, kept), is_batch)
+        y, kept = self._run(operation, x.reshape(operation.x_shape))
+        indices = _indices(operation, self._places(operation, kept))
+        indices = self._as_given(indices, is_batch)
         y = self._as_given(y, is_batch)
         if kept_records is not None:
             kept_records.append(((operation, kept, is_batch), records.kind(y)))
         return y, indices
+
+    def _places(self, operation: Operation, kept: Any) -> Array:
+        """Where in its window each winner stood: integers of y's shape."""
+        n, channels, height, width = operation.y_shape
+        winners = kept[3]
+        size = winners.size // max(1, n * channels * height * width)
+        winners = winners.view({1: np.uint8, 2: np.uint16, 4: np.int32}.get(size, np.uint8))
+        places: Array = winners.reshape(n, height, width, channels).transpose(0, 3, 1, 2)
+        return places
 
 
 class _MaxPool(Winners):
@@ -79,6 +89,22 @@ class _MaxPool(Winners):
             dilation=dilation,
             ceil_mode=self.ceil_mode,
         )
+
+    def _window(self, operation: Operation) -> tuple[Pair, Pair, Pair, Pair, bool]:
+        of = operation
+        return of.kernel_size, of.stride, of.padding, of.dilation, self.ceil_mode
+
+    def _run(self, operation: Operation, images: Array, save: bool = True) -> tuple[Array, Any]:
+        window, name = self._window(operation), operation.label
+        return engine.max_pool2d_forward(images, *window, with_index=save, layer=name)
+
+    def _run_back(self, operation: Operation, kept: Any, grad: Array) -> Array:
+        window, name = self._window(operation), operation.label
+        return engine.max_pool2d_backward(grad, kept, operation.x_shape, *window, layer=name)
+
+    def _places(self, operation: Operation, kept: Any) -> Array:
+        places: Array = kept
+        return places
 
     def extra_repr(self) -> str:
         return (
@@ -144,15 +170,11 @@ class MaxPool1d(_MaxPool):
     _axes = 1
 
 
-def _indices(operation: Operation, kept: Any) -> Array:
+def _indices(operation: Operation, places: Array) -> Array:
     """Where in its image each winner stands, from where in its window: (N, C, H', W') int64."""
-    n, channels, height, width = operation.x_shape
-    outputs = operation.y_shape[2:]
-    starts, pitch, steps = _windows(operation, (height, width), outputs)
-    winners = kept[3]
-    size = winners.size // max(1, n * channels * outputs[0] * outputs[1])
-    winners = winners.view({1: np.uint8, 2: np.uint16, 4: np.int32}.get(size, np.uint8))
-    position: Array = winners.reshape(n, *outputs, channels).transpose(0, 3, 1, 2).astype(np.int64)
+    height, width = operation.x_shape[2:]
+    starts, pitch, steps = _windows(operation, (height, width), operation.y_shape[2:])
+    position = places.astype(np.int64)
     row, column = np.divmod(position, pitch)
     flat: Array = (row * steps[0] + starts[0][:, None]) * width + column * steps[1] + starts[1]
     return flat
