@@ -68,16 +68,28 @@ static NN_NOINLINE bool kept_after_all(const nn_dropout_args *a, int64_t element
 
 /* The bits of elements 64 word ... 64 word + 63. */
 NN_INLINE uint64_t bits_of(const nn_dropout_args *a, const setup *s, int64_t word) {
-    uint16_t halves[64];
-    NN_UNROLL(4) for (int b = 0; b < BLOCKS; b += WL) {
-        wide low, high;
-        philox((uint64_t)word * BLOCKS + (uint64_t)b, s, &low, &high);
-        memcpy(halves + 4 * b, &low, sizeof low);
-        memcpy(halves + 32 + 4 * b, &high, sizeof high);
-    }
+    wide low[BLOCKS / WL], high[BLOCKS / WL];
+    NN_UNROLL(4) for (int b = 0; b < BLOCKS / WL; b++)
+        philox((uint64_t)word * BLOCKS + (uint64_t)b * WL, s, &low[b], &high[b]);
     const uint32_t threshold = (uint32_t)(a->keep >> 47); /* 0 to 65536 */
     if (threshold > 0xFFFF) return ~UINT64_C(0);
     uint64_t below = 0, equal = 0;
+#if VEC_BYTES == 32
+    const __m256i flip = _mm256_set1_epi16((short)0x8000), edge = _mm256_set1_epi16((short)(threshold ^ 0x8000));
+    NN_UNROLL(2) for (int i = 0; i < 2; i++) {
+        const wide *words = i ? high : low;
+        const __m256i one = _mm256_xor_si256((__m256i)words[0], flip), two = _mm256_xor_si256((__m256i)words[1], flip);
+        const __m256i less = _mm256_packs_epi16(_mm256_cmpgt_epi16(edge, one), _mm256_cmpgt_epi16(edge, two));
+        const __m256i same = _mm256_packs_epi16(_mm256_cmpeq_epi16(edge, one), _mm256_cmpeq_epi16(edge, two));
+        /* 0xD8: packing went by halves of the register. */
+        below |= (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_permute4x64_epi64(less, 0xD8)) << (32 * i);
+        if (!_mm256_testz_si256(same, same))
+            equal |= (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_permute4x64_epi64(same, 0xD8)) << (32 * i);
+    }
+#else
+    uint16_t halves[64];
+    memcpy(halves, low, sizeof low);
+    memcpy(halves + 32, high, sizeof high);
 #if defined(__SSE2__)
     const __m128i flip = _mm_set1_epi16((short)0x8000), edge = _mm_set1_epi16((short)(threshold ^ 0x8000));
     for (int i = 0; i < 4; i++) {
@@ -96,6 +108,7 @@ NN_INLINE uint64_t bits_of(const nn_dropout_args *a, const setup *s, int64_t wor
         equal |= (uint64_t)(halves[i] == threshold) << i;
     }
 #endif
+#endif
     for (; equal; equal &= equal - 1) {
         const int i = __builtin_ctzll(equal);
         if (kept_after_all(a, 64 * word + i)) below |= UINT64_C(1) << i;
@@ -103,14 +116,27 @@ NN_INLINE uint64_t bits_of(const nn_dropout_args *a, const setup *s, int64_t wor
     return below;
 }
 
+/* x where the lane's bit, shifted to the sign, is set, else 0 */
+NN_INLINE vec where(vec x, ivec bits, ivec shift) { return (vec)((ivec)x & ((bits << shift) >> (NN_BITS - 1))); }
+
+/* How far lane 0's bit is from the sign, then lane 1's, ... */
+NN_INLINE ivec shifts(void) { return ivset(NN_BITS - 1) - viota(); }
+
 /* y = x scale where the bit is set, for the first `count` of 64 elements */
 NN_INLINE void keep(REAL *y, const REAL *x, uint64_t bits, int64_t count, vec scale) {
-    ivec lane;
-    for (int i = 0; i < VL; i++) lane[i] = (INT)1 << i;
     for (int64_t i = 0; i < count; i += VL, bits >>= VL) {
         const int64_t some = nn_min(VL, count - i);
-        const ivec mask = (ivset((INT)bits) & lane) != 0;
-        store_lanes(y + i, vselect(mask, load_lanes(x + i, some) * scale, vset(0)), some);
+        store_lanes(y + i, where(load_lanes(x + i, some) * scale, ivset((INT)bits), shifts()), some);
+    }
+}
+
+/* For all 64: a word of bits goes to all lanes once. */
+NN_INLINE void keep_word(REAL *y, const REAL *x, uint64_t bits, vec scale) {
+    const ivec shift = shifts();
+    for (int half = 0; half < 64; half += NN_BITS) {
+        const ivec word = ivset((INT)(bits >> half));
+        NN_UNROLL(16) for (int i = 0; i < NN_BITS; i += VL)
+            vstore(y + half + i, where(vload(x + half + i) * scale, word, shift - ivset(i)));
     }
 }
 
@@ -121,7 +147,7 @@ NN_INLINE void keep_all(const nn_dropout_args *a, int64_t begin, int64_t end, bo
         const uint64_t bits = draw ? bits_of(a, &s, i / 64) : a->bits[i / 64];
         if (draw && a->bits) a->bits[i / 64] = bits;
         if (!a->y) continue;
-        if (end - i >= 64) keep((REAL *)a->y + i, (const REAL *)a->x + i, bits, 64, scale);
+        if (end - i >= 64) keep_word((REAL *)a->y + i, (const REAL *)a->x + i, bits, scale);
         else keep((REAL *)a->y + i, (const REAL *)a->x + i, bits, end - i, scale);
     }
 }
