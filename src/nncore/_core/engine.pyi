@@ -149,6 +149,7 @@ STEP_PREDICT: int
 STEP_EVALUATE: int
 STEP_GRADIENTS: int
 STEP_TRAIN: int
+STEP_TRAIN_FINITE: int
 
 class Step:
     """x, outputs and their gradients: an array, or a tuple of them where there are several."""
