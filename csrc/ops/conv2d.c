@@ -57,6 +57,7 @@ static int64_t backward_bytes(const nn_op *op) {
         most = larger(most, nn_conv2d_winograd_bytes(op, op->channels, op->x[1]));
     if (nn_conv2d_is_winograd(op, NN_CONV2D_WEIGHT)) most = larger(most, nn_conv2d_winograd_gradient_bytes(op));
     if (nn_conv2d_is_paired(op)) most = larger(most, nn_conv2d_paired_gradient_bytes(op));
+    if (nn_conv2d_has_paired_data(op)) most = larger(most, nn_conv2d_paired_data_bytes(op));
     return most;
 }
 
@@ -201,6 +202,11 @@ void nn_conv2d_backward_data(const nn_op *op, const nn_io *io, const void *bias)
     if (nn_conv2d_is_winograd(op, NN_CONV2D_DATA)) {
         for (int axis = 0; axis < 2; axis++) args.axis[axis] = backward_axis(op, axis, 0);
         nn_conv2d_winograd(op, &args);
+        return;
+    }
+    if (nn_conv2d_is_paired_data(op)) {
+        for (int axis = 0; axis < 2; axis++) args.axis[axis] = backward_axis(op, axis, 0);
+        nn_conv2d_paired_data(op, &args);
         return;
     }
     int64_t phases[2];

@@ -4,6 +4,8 @@
  */
 #include "conv2d.h"
 
+#include "../runtime/runtime.h"
+
 double nn_conv2d_taps_along(const nn_op *op, int axis) {
     const int64_t source = op->x[2 + axis], count = op->y[2 + axis], padding = op->window.padding[axis];
     double pairs = 0;
@@ -69,4 +71,49 @@ void nn_conv2d_set_pairs(const nn_op *op, nn_conv2d_args *args) {
     args->paired = true;
     set_chunk(op, args);
     args->partial_size = piece_size(op, args);
+}
+
+/* ---- backward data ------------------------------------------------------------------------------------- */
+
+bool nn_conv2d_has_paired_data(const nn_op *op) {
+    const nn_window *w = &op->window;
+    if (op->direct || op->dtype != NN_FLOAT32 || op->groups != 1 || w->kernel[1] < 2) return false;
+    for (int axis = 0; axis < 2; axis++)
+        if (w->stride[axis] != 1 || w->dilation[axis] != 1) return false;
+    return !nn_conv2d_has_quads(op);
+}
+
+bool nn_conv2d_is_paired_data(const nn_op *op) { return nn_conv2d_has_paired_data(op) && op->x[0] > 8; }
+
+static int64_t packed_data_size(const nn_op *op) {
+    const int64_t sizes[] = {op->window.kernel[0], nn_conv_products(op->window.kernel[1]), op->channels, op->x[1]};
+    return nn_conv2d_padded(nn_size_product(sizes, 4), op->dtype);
+}
+
+static int64_t data_piece_size(const nn_op *op) {
+    const int64_t taps = op->window.kernel[1], columns = op->x[1];
+    const int64_t planes[] = {4, op->y[2], op->channels, NN_CONV_IMAGES};
+    const int64_t waiting[] = {op->x[2], taps + 1, columns, NN_CONV_IMAGES};
+    const int64_t sums[] = {nn_conv_products(taps) + 2, 6, NN_CONV_IMAGES};
+    return nn_size_add(nn_size_add(nn_size_product(planes, 4), nn_size_product(waiting, 4)), nn_size_product(sums, 3));
+}
+
+static int64_t data_piece_images(const nn_op *op) {
+    const int64_t chunks = (op->x[0] + NN_CONV_IMAGES - 1) / NN_CONV_IMAGES;
+    return (chunks + 7) / 8 * NN_CONV_IMAGES;
+}
+
+int64_t nn_conv2d_paired_data_bytes(const nn_op *op) {
+    const int64_t images = data_piece_images(op), pieces = (op->x[0] + images - 1) / images;
+    const int64_t size = nn_size_add(packed_data_size(op), nn_size_mul(pieces, data_piece_size(op)));
+    return nn_size_mul(size, nn_dtype_bytes(op->dtype));
+}
+
+void nn_conv2d_paired_data(const nn_op *op, nn_conv2d_args *args) {
+    args->partial = (char *)args->packed + packed_data_size(op) * nn_dtype_bytes(op->dtype);
+    args->partial_size = data_piece_size(op);
+    args->piece_images = data_piece_images(op);
+    const int64_t pieces = (args->n + args->piece_images - 1) / args->piece_images;
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_pairs_pack, op->dtype), args, args->axis[0].taps, 1, op->forward_bytes);
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_pairs_data, op->dtype), args, pieces, 1, op->flops);
 }
