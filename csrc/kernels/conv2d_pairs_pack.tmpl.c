@@ -1,7 +1,9 @@
 /*
  * conv2d_pairs_pack: what pairs of elements are multiplied with, see conv2d_pairs.h. begin and end count kernel rows.
  *
- *     data    packed [panel of columns][product][kernel row][row][column of the panel]
+ *     forward        packed [panel of columns][products of both elements of a pair, then the others]: there
+ *                           [kernel row][row][product][column of the panel], panels as the direct sum's
+ *     backward_data  packed [panel of columns][product][kernel row][row][column of the panel]
  */
 #include "template.h"
 
@@ -26,8 +28,33 @@ static void products_of_taps(REAL *out, int64_t step, const REAL *w, int64_t tap
     }
 }
 
-NN_DEFINE_KERNEL(conv2d_pairs_pack) {
-    const nn_conv2d_args *c = args;
+/* Of the forward pass: products that go into both elements of a pair, then the others. */
+static void pack_forward(const nn_conv2d_args *c, int64_t begin, int64_t end) {
+    const nn_conv_axis *ah = &c->axis[0];
+    const int64_t taps = c->axis[1].taps, products = nn_conv_products(taps), both = taps == 5 ? 3 : 2;
+    static const int place[7] = {0, 0, 1, 1, 2, 2, 3};
+    static const bool in_both[7] = {false, true, true, false, false, true, false};
+    REAL *panel = c->packed;
+    int64_t width;
+    for (int64_t column = 0; column < c->columns; column += width) {
+        width = conv_panel_vecs(c->columns - column) * VL;
+        REAL *others = panel + both * ah->taps * c->rows * width;
+        for (int64_t k = begin * c->rows; k < end * c->rows; k++) {
+            const REAL *in = (const REAL *)c->weight + (k / c->rows) * c->kernel_width + k % c->rows * c->row_stride;
+            for (int64_t j = 0; j < width; j++) {
+                REAL out[7] = {0};
+                if (column + j < c->columns) products_of_taps(out, 1, in + (column + j) * c->column_stride, taps);
+                for (int64_t p = 0; p < products; p++)
+                    *(in_both[p] ? panel + (both * k + place[p]) * width + j
+                                 : others + ((products - both) * k + place[p]) * width + j) = out[p];
+            }
+        }
+        panel += products * ah->taps * c->rows * width;
+    }
+}
+
+/* Of backward_data. */
+static void pack_data(const nn_conv2d_args *c, int64_t begin, int64_t end) {
     const nn_conv_axis *ah = &c->axis[0];
     const int64_t taps = c->axis[1].taps, products = nn_conv_products(taps);
     REAL *panel = c->packed;
@@ -44,6 +71,12 @@ NN_DEFINE_KERNEL(conv2d_pairs_pack) {
         }
         panel += products * product;
     }
+}
+
+NN_DEFINE_KERNEL(conv2d_pairs_pack) {
+    const nn_conv2d_args *c = args;
+    if (c->axis[0].kernel_step > 0) pack_forward(c, begin, end);
+    else pack_data(c, begin, end);
 }
 
 #else

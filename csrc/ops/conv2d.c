@@ -44,6 +44,7 @@ static int64_t larger(int64_t a, int64_t b) { return a < 0 || b < 0 ? -1 : a > b
 
 static int64_t forward_bytes(const nn_op *op) {
     const int64_t direct = nn_size_mul(forward_count(op), nn_dtype_bytes(op->dtype));
+    if (nn_conv2d_is_paired_forward(op)) return larger(direct, nn_conv2d_paired_forward_bytes(op));
     if (!nn_conv2d_is_winograd(op, NN_CONV2D_FORWARD)) return direct;
     return larger(direct, nn_conv2d_winograd_bytes(op, op->x[1], op->channels));
 }
@@ -191,6 +192,7 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
                            .axis = {forward_axis(op, 0), forward_axis(op, 1)}};
     set_weight(&args, op, true);
     if (nn_conv2d_is_winograd(op, NN_CONV2D_FORWARD)) nn_conv2d_winograd(op, &args);
+    else if (nn_conv2d_is_paired_forward(op)) nn_conv2d_paired_forward(op, &args);
     else correlate(op, &args, op->flops);
     return NN_OK;
 }

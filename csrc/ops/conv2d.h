@@ -44,6 +44,9 @@ int64_t nn_conv2d_paired_gradient_bytes(const nn_op *op);
 /* What args of backward_weight say more there. */
 void nn_conv2d_set_pairs(const nn_op *op, nn_conv2d_args *args);
 
+bool nn_conv2d_is_paired_forward(const nn_op *op);
+int64_t nn_conv2d_paired_forward_bytes(const nn_op *op);
+void nn_conv2d_paired_forward(const nn_op *op, nn_conv2d_args *args);
 bool nn_conv2d_has_paired_data(const nn_op *op);
 bool nn_conv2d_is_paired_data(const nn_op *op);
 int64_t nn_conv2d_paired_data_bytes(const nn_op *op);
