@@ -55,6 +55,23 @@ static nn_status check_outputs(nn_step *step, nn_error *error) {
     return NN_OK;
 }
 
+/*
+ * A max-pooling takes in the ReLU before it, where nobody else reads that: it reads what ReLU would read. So ReLU is
+ * computed of the largest elements alone, and its derivative of nothing (ops/maxpool2d.c).
+ */
+static void merge(nn_step *step) {
+    for (int64_t i = 1; i < step->count; i++) {
+        step_node *pool = &step->nodes[i], *relu = &step->nodes[i - 1];
+        const int64_t v = step->sources + i - 1;
+        if (pool->given.op.kind != NN_OP_MAXPOOL2D || relu->given.op.kind != NN_OP_RELU || relu->given.calls) continue;
+        if (pool->given.inputs[0] != v || step->values[v].readers != 1 || step->values[v].output >= 0) continue;
+        pool->given.inputs[0] = relu->given.inputs[0];
+        pool->given.op.relu = relu->merged = true;
+        pool->reads_source = relu->reads_source;
+        step->values[v].readers = 0;
+    }
+}
+
 /* Backwards from the outputs: only what leads to one has a gradient. */
 static void mark_live(nn_step *step) {
     for (int64_t k = 0; k < step->output_count; k++) step->values[step->outputs[k]].live = true;
@@ -142,6 +159,7 @@ nn_status nn_step_connect(nn_step *step, int64_t *node, nn_error *error) {
             return nn_fail(error, NN_VALUE_ERROR, "readers of source", v, 0, "at least", 1);
     nn_status status = check_outputs(step, error);
     if (status != NN_OK) return status;
+    merge(step);
     mark_live(step);
     mark_trained(step);
     mark_first_writers(step);
