@@ -191,7 +191,6 @@ NN_DEFINE_KERNEL(maxpool2d_forward) {
     place to = {.y = a->y, .index = a->index, .bytes = a->index_bytes, .end = end * a->out_w * c};
     const nn_range inside = nn_windows_inside(a);
     const bool ask = a->kernel[0] * a->kernel[1] >= 4 * a->stride[0] * stride;
-    const int64_t first = begin;
     if (pool_2x2_fits(a)) begin = pool_2x2(a, begin, end);
     const choice choices[2] = {choose(a, false), choose(a, true)};
 
@@ -224,5 +223,5 @@ NN_DEFINE_KERNEL(maxpool2d_forward) {
         }
         if (++i == a->out_h) i = 0, image++;
     }
-    if (a->relu) rectify(a, first * a->out_w * c, end * a->out_w * c);
+    if (a->relu) rectify(a, begin * a->out_w * c, end * a->out_w * c);
 }
