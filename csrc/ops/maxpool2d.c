@@ -36,7 +36,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->saved_bytes = nn_size_mul(op->y_count, index_bytes);
     if (op->x_count < 0 || op->saved_bytes < 0)
         return nn_fail(error, NN_MEMORY_ERROR, "x", -1, op->x[0], "small enough to count in", INT64_MAX);
-    const int64_t flops = nn_size_mul(op->y_count, area);
+    const int64_t flops = nn_size_mul(op->y_count, area); /* with ReLU or without: a comparison each */
     op->flops = flops < 0 ? INT64_MAX : flops;
     op->needs = NN_NEEDS_SAVED;
     return NN_OK;

@@ -56,19 +56,24 @@ static nn_status check_outputs(nn_step *step, nn_error *error) {
 }
 
 /*
- * A max-pooling takes in the ReLU before it, where nobody else reads that: it reads what ReLU would read. So ReLU is
- * computed of the largest elements alone, and its derivative of nothing (ops/maxpool2d.c).
+ * Max-pooling and the ReLU before or after it are one operation (ops/maxpool2d.c), which the second of the two runs;
+ * the value between them, which nobody else may read, is nowhere.
  */
 static void merge(nn_step *step) {
     for (int64_t i = 1; i < step->count; i++) {
-        step_node *pool = &step->nodes[i], *relu = &step->nodes[i - 1];
-        const int64_t v = step->sources + i - 1;
-        if (pool->given.op.kind != NN_OP_MAXPOOL2D || relu->given.op.kind != NN_OP_RELU || relu->given.calls) continue;
-        if (pool->given.inputs[0] != v || step->values[v].readers != 1 || step->values[v].output >= 0) continue;
-        pool->given.inputs[0] = relu->given.inputs[0];
-        pool->given.op.relu = relu->merged = true;
-        pool->reads_source = relu->reads_source;
-        step->values[v].readers = 0;
+        step_node *second = &step->nodes[i], *first = second - 1;
+        const nn_kind kinds[] = {first->given.op.kind, second->given.op.kind};
+        const bool pooled_last = kinds[0] == NN_OP_RELU && kinds[1] == NN_OP_MAXPOOL2D;
+        const bool pooled_first = kinds[0] == NN_OP_MAXPOOL2D && kinds[1] == NN_OP_RELU;
+        step_value *between = &step->values[step->sources + i - 1];
+        if (!pooled_last && (!pooled_first || first->given.op.relu)) continue;
+        if (second->given.inputs[0] != step->sources + i - 1 || between->readers != 1 || between->output >= 0) continue;
+        if (first->given.calls || second->given.calls) continue;
+        if (pooled_first) second->given.op = first->given.op;
+        second->given.op.relu = first->merged = true;
+        second->given.inputs[0] = first->given.inputs[0];
+        second->reads_source = first->reads_source;
+        between->readers = 0;
     }
 }
 
