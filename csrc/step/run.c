@@ -30,6 +30,7 @@ static nn_io *buffers(nn_step *step, step_node *node, const step_batch *batch) {
 
 nn_status nn_step_forward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error) {
     step_node *node = &step->nodes[i];
+    if (node->merged) return NN_OK;
     nn_io *io = buffers(step, node, batch);
     const bool counts = batch->training && node->given.calls && node->given.op.training && node->given.op.x[0] > 0;
     if (counts) io->call = *node->given.calls;
