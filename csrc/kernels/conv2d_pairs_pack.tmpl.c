@@ -6,7 +6,7 @@
  */
 #include "template.h"
 
-#if NN_BITS == 32 /* never chosen for float64, see nn_conv2d_is_paired */
+#if NN_BITS == 32 && NN_HAVE_FMA /* never chosen elsewhere, see csrc/ops/conv2d_pairs.c */
 #include "conv2d_panels.h"
 
 /* out [product] = those of a row of taps, `step` apart. */

@@ -10,7 +10,9 @@
 #include "conv2d_sum_tile.h"
 #include "conv2d_weight.h"
 #if NN_BITS == 32 /* float64 is never in pairs, see nn_conv2d_is_paired */
+#if NN_HAVE_FMA
 #include "conv2d_pairs_forward.h"
+#endif
 #include "conv2d_pairs_weight.h"
 #endif
 
@@ -28,7 +30,7 @@ NN_DEFINE_KERNEL(conv2d_backward_weight) {
 }
 
 NN_DEFINE_KERNEL(conv2d_pairs_forward) {
-#if NN_BITS == 32
+#if NN_BITS == 32 && NN_HAVE_FMA
     conv_pair_pieces(args, begin, end);
 #else
     (void)args, (void)begin, (void)end;
