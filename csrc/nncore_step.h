@@ -41,6 +41,7 @@ typedef enum nn_step_mode {
     NN_STEP_EVALUATE,  /* forward and loss */
     NN_STEP_GRADIENTS, /* gradients zeroed, forward, loss, backward */
     NN_STEP_TRAIN,     /* the same, then the updates, which leave the gradients zero */
+    NN_STEP_TRAIN_FINITE, /* the same, but after a loss that is not finite nothing has changed */
 } nn_step_mode;
 
 /* Plans all nodes and lays out the arena. On failure *node is the index of the node at fault, or -1. */
@@ -93,7 +94,7 @@ void nn_crop(void *windows, const void *images, const int64_t *places, nn_dtype 
 
 /* Many batches, run in one call or, with breaks, in several. */
 typedef struct nn_epoch {
-    nn_step_mode mode;    /* any but NN_STEP_GRADIENTS */
+    nn_step_mode mode;    /* NN_STEP_PREDICT, NN_STEP_EVALUATE or NN_STEP_TRAIN */
     const nn_rows *x;     /* one for each source */
     nn_rows target;       /* int64 labels where the loss reads labels */
     const int64_t *order; /* (samples): rows in the order they are taken, checked by the caller; NULL: as they lie */

@@ -149,6 +149,7 @@ STEP_PREDICT: int
 STEP_EVALUATE: int
 STEP_GRADIENTS: int
 STEP_TRAIN: int
+STEP_TRAIN_FINITE: int
 
 class Step:
     """x, outputs and their gradients: an array, or a tuple of them where there are several."""
@@ -210,6 +211,7 @@ class Caller:
     _seen: Plan | None
     _strangers: list[Any]
     def __call__(self, x: Any, y: Any) -> float: ...
+    def _train_finite(self, x: Any, y: Any) -> float: ...
     def predict(self, x: Any, out: Any = None) -> Any: ...
 
 def structure_changed() -> None: ...

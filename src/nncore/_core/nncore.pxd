@@ -214,6 +214,7 @@ cdef extern from "nncore.h" nogil:
         NN_STEP_EVALUATE
         NN_STEP_GRADIENTS
         NN_STEP_TRAIN
+        NN_STEP_TRAIN_FINITE
 
     ctypedef struct nn_place:
         int64_t offset
