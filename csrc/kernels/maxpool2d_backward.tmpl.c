@@ -121,7 +121,10 @@ static NN_NOINLINE void write_2x2_row(REAL *dx, source s, int64_t at, int64_t wi
         }
         return;
     }
-    for (int64_t j = 0; j < windows; j++, dx += 2 * s.c, at += s.c) write_2x2(dx, s, at, s.c);
+    /* Fewer channels than a vector: it runs over into the windows to the right, which are written after. */
+    const int64_t over = at + windows * s.c - VL;
+    for (; at <= over; windows--, dx += 2 * s.c, at += s.c) write_2x2(dx, s, at, VL);
+    for (; windows > 0; windows--, dx += 2 * s.c, at += s.c) write_2x2(dx, s, at, s.c);
 }
 
 /* Any window. */
