@@ -44,6 +44,14 @@ int64_t nn_conv2d_paired_gradient_bytes(const nn_op *op);
 /* What args of backward_weight say more there. */
 void nn_conv2d_set_pairs(const nn_op *op, nn_conv2d_args *args);
 
+bool nn_conv2d_is_paired_forward(const nn_op *op);
+int64_t nn_conv2d_paired_forward_bytes(const nn_op *op);
+void nn_conv2d_paired_forward(const nn_op *op, nn_conv2d_args *args);
+bool nn_conv2d_has_paired_data(const nn_op *op);
+bool nn_conv2d_is_paired_data(const nn_op *op);
+int64_t nn_conv2d_paired_data_bytes(const nn_op *op);
+void nn_conv2d_paired_data(const nn_op *op, nn_conv2d_args *args);
+
 /* Bytes of workspace of the two below, for `rows` channels of the source and `columns` of dest; -1: too many. */
 int64_t nn_conv2d_winograd_bytes(const nn_op *op, int64_t rows, int64_t columns);
 int64_t nn_conv2d_winograd_gradient_bytes(const nn_op *op);

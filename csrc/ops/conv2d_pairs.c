@@ -4,6 +4,8 @@
  */
 #include "conv2d.h"
 
+#include "../runtime/runtime.h"
+
 double nn_conv2d_taps_along(const nn_op *op, int axis) {
     const int64_t source = op->x[2 + axis], count = op->y[2 + axis], padding = op->window.padding[axis];
     double pairs = 0;
@@ -36,12 +38,27 @@ bool nn_conv2d_is_paired(const nn_op *op) {
 }
 
 /* Chunks of whole images, or of rows of one. */
-static void set_chunk(const nn_op *op, nn_conv2d_args *args) {
+static void set_chunk(const nn_op *op, nn_conv2d_args *args, int64_t most_pairs) {
     const int64_t pairs = pairs_along(op), height = op->y[2];
-    const int64_t most = NN_CONV_PAIRS / pairs > 0 ? NN_CONV_PAIRS / pairs : 1;
+    const int64_t most = most_pairs / pairs > 0 ? most_pairs / pairs : 1;
     const int64_t bands = (height + most - 1) / most;
     args->band = (height + bands - 1) / bands;
     args->images = bands > 1 ? 1 : most / height;
+}
+
+/* Elements of the cells of a chunk, and of the scratch of their transform. */
+static int64_t scratch_size(const nn_op *op, const nn_conv2d_args *args) {
+    const nn_window *w = &op->window;
+    const int64_t lanes = nn_conv2d_padded(1, op->dtype);
+    const int64_t row = op->x[1] == 1 ? 2 * (pairs_along(op) + w->kernel[1] / 2 + 1 + lanes) : 0;
+    return nn_size_add(nn_size_mul(row, args->band + w->kernel[0] - 1), (w->kernel[1] + 1) * lanes);
+}
+
+static int64_t cells_size(const nn_op *op, const nn_conv2d_args *args) {
+    const nn_window *w = &op->window;
+    const int64_t lines = nn_size_mul(args->images, args->band + w->kernel[0] - 1);
+    const int64_t plane = nn_size_mul(nn_size_mul(lines, pairs_along(op)), op->x[1]);
+    return nn_size_mul(nn_conv_products(w->kernel[1]), nn_size_add(plane, nn_conv2d_padded(1, op->dtype)));
 }
 
 /* Elements of a piece: see conv2d_pairs_weight.h. */
@@ -50,23 +67,113 @@ static int64_t piece_size(const nn_op *op, const nn_conv2d_args *args) {
     const int64_t padded = nn_conv2d_padded(op->channels, op->dtype), lanes = nn_conv2d_padded(1, op->dtype);
     const int64_t products = nn_conv_products(w->kernel[1]), rows = op->x[1], pairs = pairs_along(op);
     const int64_t sums = nn_size_mul(nn_size_mul(nn_size_mul(w->kernel[0], rows), products + w->kernel[1]), padded);
-    const int64_t row = rows == 1 ? 2 * (pairs + w->kernel[1] / 2 + 1 + lanes) : 0;
-    const int64_t scratch = nn_size_add(nn_size_mul(row, args->band + w->kernel[0] - 1), (w->kernel[1] + 1) * lanes);
-    const int64_t lines = nn_size_mul(args->images, args->band + w->kernel[0] - 1);
-    const int64_t cells = nn_size_mul(products, nn_size_add(nn_size_mul(nn_size_mul(lines, pairs), rows), lanes));
     const int64_t dy = nn_size_mul(nn_size_mul(4 * 3 * lanes, pairs), args->images * args->band + 1);
-    return nn_size_add(nn_size_add(nn_size_add(sums, padded), scratch), nn_size_add(cells, dy));
+    return nn_size_add(nn_size_add(nn_size_add(sums, padded), scratch_size(op, args)),
+                       nn_size_add(cells_size(op, args), dy));
 }
 
 int64_t nn_conv2d_paired_gradient_bytes(const nn_op *op) {
     nn_conv2d_args args;
-    set_chunk(op, &args);
+    set_chunk(op, &args, NN_CONV_PAIRS);
     const int64_t bytes = nn_size_mul(piece_size(op, &args), nn_dtype_bytes(op->dtype));
     return bytes < 0 ? -1 : nn_size_mul(nn_conv2d_weight_pieces(op, bytes), bytes);
 }
 
 void nn_conv2d_set_pairs(const nn_op *op, nn_conv2d_args *args) {
     args->paired = true;
-    set_chunk(op, args);
+    set_chunk(op, args, NN_CONV_PAIRS);
     args->partial_size = piece_size(op, args);
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------- */
+
+bool nn_conv2d_is_paired_forward(const nn_op *op) {
+    const nn_window *w = &op->window;
+    if (op->direct || op->dtype != NN_FLOAT32 || op->groups != 1 || (w->kernel[1] != 3 && w->kernel[1] != 5))
+        return false;
+    for (int axis = 0; axis < 2; axis++)
+        if (w->stride[axis] != 1 || w->dilation[axis] != 1) return false;
+    return !nn_conv2d_has_quads(op);
+}
+
+/* Elements of the transformed weight. */
+static int64_t packed_forward_size(const nn_op *op) {
+    const int64_t sizes[] = {op->window.kernel[0], nn_conv_products(op->window.kernel[1]),
+                             nn_conv2d_padded(op->channels, op->dtype), op->x[1]};
+    return nn_size_product(sizes, 4);
+}
+
+/* Elements of a piece's buffers: see conv2d_pairs_forward.tmpl.c. */
+static int64_t forward_piece_size(const nn_op *op, const nn_conv2d_args *args) {
+    return nn_size_add(scratch_size(op, args), cells_size(op, args));
+}
+
+static int64_t forward_piece_images(const nn_op *op, const nn_conv2d_args *args) {
+    const int64_t chunks = (op->x[0] + args->images - 1) / args->images;
+    return (chunks + 7) / 8 * args->images;
+}
+
+enum { FORWARD_PAIRS = 64 };
+
+int64_t nn_conv2d_paired_forward_bytes(const nn_op *op) {
+    nn_conv2d_args args;
+    set_chunk(op, &args, FORWARD_PAIRS);
+    const int64_t images = forward_piece_images(op, &args), pieces = (op->x[0] + images - 1) / images;
+    const int64_t size = nn_size_add(packed_forward_size(op), nn_size_mul(pieces, forward_piece_size(op, &args)));
+    return nn_size_mul(size, nn_dtype_bytes(op->dtype));
+}
+
+void nn_conv2d_paired_forward(const nn_op *op, nn_conv2d_args *args) {
+    set_chunk(op, args, FORWARD_PAIRS);
+    args->partial = (char *)args->packed + packed_forward_size(op) * nn_dtype_bytes(op->dtype);
+    args->partial_size = forward_piece_size(op, args);
+    args->piece_images = forward_piece_images(op, args);
+    const int64_t pieces = (args->n + args->piece_images - 1) / args->piece_images;
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_pairs_pack, op->dtype), args, args->axis[0].taps, 1, op->forward_bytes);
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_pairs_forward, op->dtype), args, pieces, 1, op->flops);
+}
+
+/* ---- backward data ------------------------------------------------------------------------------------- */
+
+bool nn_conv2d_has_paired_data(const nn_op *op) {
+    const nn_window *w = &op->window;
+    if (op->direct || op->dtype != NN_FLOAT32 || op->groups != 1 || w->kernel[1] < 2) return false;
+    for (int axis = 0; axis < 2; axis++)
+        if (w->stride[axis] != 1 || w->dilation[axis] != 1) return false;
+    return !nn_conv2d_has_quads(op);
+}
+
+bool nn_conv2d_is_paired_data(const nn_op *op) { return nn_conv2d_has_paired_data(op) && op->x[0] > 8; }
+
+static int64_t packed_data_size(const nn_op *op) {
+    const int64_t sizes[] = {op->window.kernel[0], nn_conv_products(op->window.kernel[1]), op->channels, op->x[1]};
+    return nn_conv2d_padded(nn_size_product(sizes, 4), op->dtype);
+}
+
+static int64_t data_piece_size(const nn_op *op) {
+    const int64_t taps = op->window.kernel[1], columns = op->x[1];
+    const int64_t planes[] = {4, op->y[2], op->channels, NN_CONV_IMAGES};
+    const int64_t waiting[] = {op->x[2], taps + 1, columns, NN_CONV_IMAGES};
+    const int64_t sums[] = {nn_conv_products(taps) + 2, 6, NN_CONV_IMAGES};
+    return nn_size_add(nn_size_add(nn_size_product(planes, 4), nn_size_product(waiting, 4)), nn_size_product(sums, 3));
+}
+
+static int64_t data_piece_images(const nn_op *op) {
+    const int64_t chunks = (op->x[0] + NN_CONV_IMAGES - 1) / NN_CONV_IMAGES;
+    return (chunks + 7) / 8 * NN_CONV_IMAGES;
+}
+
+int64_t nn_conv2d_paired_data_bytes(const nn_op *op) {
+    const int64_t images = data_piece_images(op), pieces = (op->x[0] + images - 1) / images;
+    const int64_t size = nn_size_add(packed_data_size(op), nn_size_mul(pieces, data_piece_size(op)));
+    return nn_size_mul(size, nn_dtype_bytes(op->dtype));
+}
+
+void nn_conv2d_paired_data(const nn_op *op, nn_conv2d_args *args) {
+    args->partial = (char *)args->packed + packed_data_size(op) * nn_dtype_bytes(op->dtype);
+    args->partial_size = data_piece_size(op);
+    args->piece_images = data_piece_images(op);
+    const int64_t pieces = (args->n + args->piece_images - 1) / args->piece_images;
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_pairs_pack, op->dtype), args, args->axis[0].taps, 1, op->forward_bytes);
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_pairs_data, op->dtype), args, pieces, 1, op->flops);
 }
