@@ -22,21 +22,31 @@
 #include "conv2d_panels.h"
 #include "vtranspose.h"
 
-enum { IMAGE_VECS = 2, IMAGES = IMAGE_VECS * VL, MOST_COLUMNS = 6 };
+enum { IMAGE_VECS = 2, IMAGES = IMAGE_VECS * VL };
 
 /* ---- dy ----------------------------------------------------------------------------------------------- */
 
+/* square = VL elements from `from` on of each image, one a vector: of those that exist, and are before `end`. */
+NN_INLINE void load_square(vec square[VL], const REAL *from, int64_t image, int64_t images, int64_t count,
+                           const REAL *end) {
+    REAL copy[VL * VL];
+    if (images < VL || from + (VL - 1) * image + VL > end) {
+        for (int64_t i = 0; i < VL; i++)
+            for (int64_t k = 0; k < VL; k++) copy[i * VL + k] = i < images && k < count ? from[i * image + k] : 0;
+        from = copy, image = VL;
+    }
+    NN_UNROLL(16) for (int i = 0; i < VL; i++) square[i] = vload(from + i * image);
+}
+
 /* to [channel][image] = one element of each image. */
-static void gather(REAL *to, const REAL *from, int64_t image, int64_t images, int64_t channels) {
-    for (int64_t first = 0; first < IMAGES; first += VL, to += VL) {
+static void gather(REAL *to, const REAL *from, int64_t image, int64_t images, int64_t channels, const REAL *end) {
+    for (int64_t first = 0; first < IMAGES; first += VL, from += VL * image, to += VL) {
         for (int64_t k = 0; k < channels; k += VL) {
-            const int64_t lanes = nn_min(VL, channels - k);
             vec square[VL];
-            NN_UNROLL(16) for (int i = 0; i < VL; i++)
-                square[i] = first + i < images ? load_lanes(from + (first + i) * image + k, lanes) : vset(0);
+            load_square(square, from + k, image, images - first, channels - k, end);
             vtranspose(square);
             NN_UNROLL(16) for (int j = 0; j < VL; j++)
-                if (j < lanes) vstore(to + (k + j) * IMAGES, square[j]);
+                if (k + j < channels) vstore(to + (k + j) * IMAGES, square[j]);
         }
     }
 }
@@ -45,11 +55,12 @@ static void gather(REAL *to, const REAL *from, int64_t image, int64_t images, in
 static void gather_pair(REAL *planes, const nn_conv2d_args *c, const REAL *from, int64_t pair, int64_t images) {
     const int64_t height = c->axis[0].source, width = c->axis[1].source, channels = c->rows;
     const int64_t row = channels * IMAGES, plane = height * row, image = height * width * channels;
+    const REAL *end = (const REAL *)c->source + c->n * image;
     for (int64_t h = 0; h < height; h++) {
         const REAL *at = from + (h * width + pair) * channels;
         REAL *to = planes + h * row;
-        gather(to, at, image, images, channels);
-        gather(to + 3 * plane, at + channels, image, pair + 1 < width ? images : 0, channels);
+        gather(to, at, image, images, channels, end);
+        gather(to + 3 * plane, at + channels, image, pair + 1 < width ? images : 0, channels, end);
         for (int64_t k = 0; k < row; k += VL) {
             const vec d0 = vload(to + k), d1 = vload(to + 3 * plane + k);
             vstore(to + plane + k, d0 + d1);
@@ -62,7 +73,7 @@ static void gather_pair(REAL *planes, const nn_conv2d_args *c, const REAL *from,
 
 /* sums [column][image] = planes (length, images) times weight (length, columns). */
 NN_INLINE void sum_columns(REAL *sums, const REAL *d, const REAL *weight, int64_t length, int columns) {
-    vec acc[MOST_COLUMNS][IMAGE_VECS];
+    vec acc[PAIR_DATA_COLUMNS][IMAGE_VECS];
     NN_UNROLL(6) for (int j = 0; j < columns; j++) {
         NN_UNROLL(2) for (int v = 0; v < IMAGE_VECS; v++) acc[j][v] = vset(0);
     }
@@ -87,7 +98,7 @@ typedef void sum_columns_fn(REAL *sums, const REAL *d, const REAL *weight, int64
     }
 SUM_COLUMNS(1) SUM_COLUMNS(2) SUM_COLUMNS(3) SUM_COLUMNS(4) SUM_COLUMNS(5) SUM_COLUMNS(6)
 
-static sum_columns_fn *const sum_columns_table[MOST_COLUMNS + 1] = {
+static sum_columns_fn *const sum_columns_table[PAIR_DATA_COLUMNS + 1] = {
     0, sum_columns_1, sum_columns_2, sum_columns_3, sum_columns_4, sum_columns_5, sum_columns_6,
 };
 
@@ -102,7 +113,7 @@ static void add_to_cells(REAL *done, REAL *waiting, const REAL *sums, int64_t su
     for (int64_t k = 0; k < columns * IMAGES; k += VL) {
         const REAL *s = sums + k;
         REAL *at = waiting + k, *to = done + k;
-        int64_t step = MOST_COLUMNS * IMAGES;
+        int64_t step = PAIR_DATA_COLUMNS * IMAGES;
         vec first = vload(at);
         int64_t tap = 0;
         if (taps & 1) {
@@ -126,19 +137,34 @@ static void add_to_cells(REAL *done, REAL *waiting, const REAL *sums, int64_t su
     }
 }
 
-/* One element of each image = from [column][image]. */
-static void scatter(REAL *to, const REAL *from, int64_t image, int64_t images, int64_t columns) {
-    for (int64_t first = 0; first < images; first += VL, from += VL) {
+/* One element of each image = from [column][image], where `room` elements may be written. */
+static void scatter(REAL *to, const REAL *from, int64_t image, int64_t images, int64_t columns, int64_t room) {
+    for (int64_t first = 0; first < images; first += VL, from += VL, to += VL * image) {
         for (int64_t j = 0; j < columns; j += VL) {
-            const int64_t lanes = nn_min(VL, columns - j);
             vec square[VL];
             NN_UNROLL(16) for (int i = 0; i < VL; i++)
-                square[i] = i < lanes ? vload(from + (j + i) * IMAGES) : vset(0);
+                square[i] = j + i < columns ? vload(from + (j + i) * IMAGES) : vset(0);
             vtranspose(square);
-            NN_UNROLL(16) for (int i = 0; i < VL; i++)
-                if (first + i < images) vstore_some(to + (first + i) * image + j, square[i], lanes);
+            if (images - first >= VL && room >= j + VL) {
+                NN_UNROLL(16) for (int i = 0; i < VL; i++) vstore(to + i * image + j, square[i]);
+                continue;
+            }
+            vec copy[VL];
+            NN_UNROLL(16) for (int i = 0; i < VL; i++) copy[i] = square[i];
+            for (int64_t i = 0; i < nn_min(VL, images - first); i++)
+                vstore_some(to + i * image + j, copy[i], nn_min(VL, columns - j));
         }
     }
+}
+
+/* Cell `cell` of a row, if it exists. The cells of a pair, and those that wait, come in order: lanes beyond the last
+   column are the next cell's, which is still to come, unless columns are in several panels. */
+static void scatter_cell(REAL *to, const REAL *from, const nn_conv2d_args *c, int64_t cell, int64_t images,
+                         int64_t columns) {
+    const nn_conv_axis *aw = &c->axis[1];
+    if (cell < 0 || cell >= aw->dest) return;
+    const int64_t room = columns == c->columns ? (aw->dest - cell) * columns : columns;
+    scatter(to + cell * c->columns, from, c->axis[0].dest * aw->dest * c->columns, images, columns, room);
 }
 
 /* All images, n to n + images, of a piece. */
@@ -146,23 +172,22 @@ static void paired_images(const nn_conv2d_args *c, REAL *planes, int64_t n, int6
     const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
     const int64_t taps = aw->taps, products = nn_conv_products(taps), columns = c->columns;
     const int64_t row = c->rows * IMAGES, plane = ah->source * row, cell = columns * IMAGES;
-    const int64_t sum = MOST_COLUMNS * IMAGES, line = aw->dest * columns, image = ah->dest * line;
+    const int64_t sum = PAIR_DATA_COLUMNS * IMAGES, line = aw->dest * columns;
     REAL *waiting = planes + 4 * plane, *sums = waiting + ah->dest * (taps + 1) * cell, *done = sums + products * sum;
     const REAL *dy = (const REAL *)c->source + n * ah->source * aw->source * c->rows;
-    REAL *dx = (REAL *)c->dest + n * image;
+    REAL *dx = (REAL *)c->dest + n * ah->dest * line;
     for (int64_t k = 0; k < ah->dest * (taps + 1) * cell; k += IMAGES) {
         const vec start = vset(c->bias ? ((const REAL *)c->bias)[k / IMAGES % columns] : 0);
         NN_UNROLL(2) for (int v = 0; v < IMAGE_VECS; v++) vstore(waiting + k + v * VL, start);
     }
-    int64_t at = aw->origin + taps - 1; /* the cell of a pair's first product is as far left of it */
-    at = -at;
+    int64_t at = 1 - taps - aw->origin; /* the first of a pair's cells */
     for (int64_t pair = 0; pair < aw->source; pair += 2, at += 2) {
         gather_pair(planes, c, dy, pair, images);
         const bool last = pair + 2 >= aw->source;
         const REAL *weight = c->packed;
         int64_t width;
         for (int64_t column = 0; column < columns; column += width) {
-            width = nn_min(MOST_COLUMNS, columns - column);
+            width = nn_min(PAIR_DATA_COLUMNS, columns - column);
             const int64_t weight_row = c->rows * width, weight_product = ah->taps * weight_row;
             for (int64_t h = 0; h < ah->dest; h++) {
                 static const int plane_of[7] = {0, 1, 2, 3, 0, 1, 3};
@@ -177,13 +202,9 @@ static void paired_images(const nn_conv2d_args *c, REAL *planes, int64_t n, int6
                 }
                 REAL *wait = waiting + h * (taps + 1) * cell + column * IMAGES, *to = dx + h * line + column;
                 add_to_cells(done, wait, sums, sum, cell, taps, width);
-                for (int64_t i = 0; i < 2; i++)
-                    if (at + i >= 0 && at + i < aw->dest)
-                        scatter(to + (at + i) * columns, done + i * sum, image, images, width);
-                if (!last) continue;
-                for (int64_t i = 0; i < taps - 1; i++)
-                    if (at + 2 + i >= 0 && at + 2 + i < aw->dest)
-                        scatter(to + (at + 2 + i) * columns, wait + i * cell, image, images, width);
+                for (int64_t i = 0; i < 2; i++) scatter_cell(to, done + i * sum, c, at + i, images, width);
+                for (int64_t i = 0; last && i < taps - 1; i++)
+                    scatter_cell(to, wait + i * cell, c, at + 2 + i, images, width);
             }
             weight += products * weight_product;
         }
