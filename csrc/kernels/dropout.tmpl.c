@@ -44,33 +44,42 @@ static setup setup_of(const uint32_t key[2], uint32_t nonce0, uint32_t nonce1) {
     return s;
 }
 
-/* Blocks `first` ... of the stream, WL of them: low = words 0 and 1, high = words 2 and 3. */
-NN_INLINE void philox(uint64_t first, const setup *s, wide *low, wide *high) {
-    wide c0 = s->number + first, c1 = c0 >> 32, c2 = s->nonce[0], c3 = s->nonce[1];
-    NN_UNROLL(10) for (int round = 0; round < 10; round++) {
-        const wide p0 = times(c0, 0xD2511F53u), p1 = times(c2, 0xCD9E8D57u);
-        c0 = (p1 >> 32) ^ c1 ^ s->keys[round][0];
-        c2 = (p0 >> 32) ^ c3 ^ s->keys[round][1];
-        c1 = p1;
-        c3 = p0;
+/*
+ * Blocks `first` ... of the stream, `vecs` times WL of them: low = words 0 and 1, high = words 2 and 3. All go through
+ * a round together, since the rounds of one wait for each other.
+ */
+NN_INLINE void philox(uint64_t first, const setup *s, int vecs, wide *low, wide *high) {
+    wide c0[BLOCKS / WL], c1[BLOCKS / WL], c2[BLOCKS / WL], c3[BLOCKS / WL];
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++) {
+        c0[v] = s->number + (first + (uint64_t)(v * WL));
+        c1[v] = c0[v] >> 32, c2[v] = s->nonce[0], c3[v] = s->nonce[1];
     }
-    *low = (c0 & 0xFFFFFFFFu) | c1 << 32;
-    *high = (c2 & 0xFFFFFFFFu) | c3 << 32;
+    NN_UNROLL(10) for (int round = 0; round < 10; round++)
+        NN_UNROLL(4) for (int v = 0; v < vecs; v++) {
+            const wide p0 = times(c0[v], 0xD2511F53u), p1 = times(c2[v], 0xCD9E8D57u);
+            c0[v] = (p1 >> 32) ^ (c1[v] ^ s->keys[round][0]);
+            c2[v] = (p0 >> 32) ^ (c3[v] ^ s->keys[round][1]);
+            c1[v] = p1;
+            c3[v] = p0;
+        }
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++) {
+        low[v] = (c0[v] & 0xFFFFFFFFu) | c1[v] << 32;
+        high[v] = (c2[v] & 0xFFFFFFFFu) | c3[v] << 32;
+    }
 }
 
 /* The rest of a number whose first sixteen bits are the threshold's. */
 static NN_NOINLINE bool kept_after_all(const nn_dropout_args *a, int64_t element) {
     wide low, high;
     const setup other = setup_of(a->key, a->nonce[0] ^ 0x9E3779B9u, a->nonce[1]);
-    philox((uint64_t)element, &other, &low, &high);
+    philox((uint64_t)element, &other, 1, &low, &high);
     return (low[0] & ((UINT64_C(1) << 47) - 1)) < (a->keep & ((UINT64_C(1) << 47) - 1));
 }
 
 /* The bits of elements 64 word ... 64 word + 63. */
 NN_INLINE uint64_t bits_of(const nn_dropout_args *a, const setup *s, int64_t word) {
     wide low[BLOCKS / WL], high[BLOCKS / WL];
-    NN_UNROLL(4) for (int b = 0; b < BLOCKS / WL; b++)
-        philox((uint64_t)word * BLOCKS + (uint64_t)b * WL, s, &low[b], &high[b]);
+    philox((uint64_t)word * BLOCKS, s, BLOCKS / WL, low, high);
     const uint32_t threshold = (uint32_t)(a->keep >> 47); /* 0 to 65536 */
     if (threshold > 0xFFFF) return ~UINT64_C(0);
     uint64_t below = 0, equal = 0;
