@@ -18,7 +18,6 @@ enum { CHAINS = 4, SEGMENT = 64 * CHAINS * VL };
 /* Rows together at most, and about how many elements of them. */
 enum { ROWS = 8, TOGETHER = 4096 };
 
-
 /* vsum's sum, by shuffles: short rows spend most of their time here. */
 NN_INLINE double total_of(vec v) {
 #if VEC_BYTES == 32 && NN_BITS == 32

@@ -155,14 +155,35 @@ NN_DEFINE_KERNEL(softmax_forward) {
 }
 
 /* One vector of a row of softmax_backward: what it adds to the sum, and dx. */
-NN_INLINE vec term_of(const nn_softmax_args *a, const REAL *y, const REAL *dy, int64_t lanes, vec sum) {
+NN_INLINE vec term_of(bool logarithms, const REAL *y, const REAL *dy, int64_t lanes, vec sum) {
     const vec d = load_lanes(dy, lanes);
-    return a->of_logarithms ? sum + d : vfma(d, load_lanes(y, lanes), sum);
+    return logarithms ? sum + d : vfma(d, load_lanes(y, lanes), sum);
 }
 
-NN_INLINE void write_dx(const nn_softmax_args *a, REAL *dx, const REAL *y, const REAL *dy, int64_t lanes, vec total) {
+NN_INLINE void write_dx(bool logarithms, REAL *dx, const REAL *y, const REAL *dy, int64_t lanes, vec total) {
     const vec d = load_lanes(dy, lanes), v = load_lanes(y, lanes);
-    store_lanes(dx, a->of_logarithms ? d - vexp_nonpositive(v) * total : v * (d - total), lanes);
+    store_lanes(dx, logarithms ? d - vexp_nonpositive(v) * total : v * (d - total), lanes);
+}
+
+NN_INLINE void backward(const nn_softmax_args *a, int64_t begin, int64_t end, bool logarithms) {
+    const int64_t classes = a->classes, pairs = classes / (2 * VL) * (2 * VL);
+    for (int64_t row = begin; row < end; row++) {
+        const REAL *y = (const REAL *)a->saved + row * classes, *dy = (const REAL *)a->dy + row * classes;
+        REAL *dx = (REAL *)a->dx + row * classes;
+        vec sum[2] = {{0}};
+        int64_t j = 0;
+        for (; j < pairs; j += 2 * VL) {
+            sum[0] = term_of(logarithms, y + j, dy + j, VL, sum[0]);
+            sum[1] = term_of(logarithms, y + j + VL, dy + j + VL, VL, sum[1]);
+        }
+        for (; j < classes; j += VL) sum[0] = term_of(logarithms, y + j, dy + j, nn_min(VL, classes - j), sum[0]);
+        const vec total = vset(vsum(sum[0] + sum[1]));
+        for (j = 0; j < pairs; j += 2 * VL) {
+            write_dx(logarithms, dx + j, y + j, dy + j, VL, total);
+            write_dx(logarithms, dx + j + VL, y + j + VL, dy + j + VL, VL, total);
+        }
+        for (; j < classes; j += VL) write_dx(logarithms, dx + j, y + j, dy + j, nn_min(VL, classes - j), total);
+    }
 }
 
 /*
@@ -170,18 +191,6 @@ NN_INLINE void write_dx(const nn_softmax_args *a, REAL *dx, const REAL *y, const
  */
 NN_DEFINE_KERNEL(softmax_backward) {
     const nn_softmax_args *a = args;
-    const int64_t classes = a->classes, whole = classes / VL * VL, rest = classes - whole;
-    for (int64_t row = begin; row < end; row++) {
-        const REAL *y = (const REAL *)a->saved + row * classes, *dy = (const REAL *)a->dy + row * classes;
-        REAL *dx = (REAL *)a->dx + row * classes;
-        vec sum[2] = {{0}};
-        for (int64_t j = 0; j < whole; j += VL) {
-            const vec more = term_of(a, y + j, dy + j, VL, sum[0]);
-            sum[0] = sum[1], sum[1] = more; /* in turn */
-        }
-        if (rest > 0) sum[0] = term_of(a, y + whole, dy + whole, rest, sum[0]);
-        const vec total = vset(vsum(sum[0] + sum[1]));
-        for (int64_t j = 0; j < whole; j += VL) write_dx(a, dx + j, y + j, dy + j, VL, total);
-        if (rest > 0) write_dx(a, dx + whole, y + whole, dy + whole, rest, total);
-    }
+    if (a->of_logarithms) backward(a, begin, end, true);
+    else backward(a, begin, end, false);
 }

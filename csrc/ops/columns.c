@@ -3,8 +3,6 @@
  */
 #include "columns.h"
 
-#include <string.h>
-
 #include "../runtime/runtime.h"
 
 /* Columns that fill vectors, a strip's most, elements a unit (about: they fit the second-level cache), rows a unit. */
@@ -81,7 +79,6 @@ static const void *turn(const nn_op *op, const void *from, char **work) {
 
 nn_columns_run nn_columns_open(const nn_op *op, const nn_io *io, bool by_sample, bool backward) {
     nn_columns_run run = {.op = op, .cut = cut_op(op, by_sample)};
-    run.end = run.cut.samples;
     const int64_t bytes = nn_dtype_bytes(op->dtype);
     char *work = io->work;
     run.pixels = run.cut.size / op->channels;
@@ -102,42 +99,11 @@ nn_columns_run nn_columns_open(const nn_op *op, const nn_io *io, bool by_sample,
 
 static void over(const nn_columns_run *run, nn_kernel_id id, const nn_columns_args *args, int64_t arrays) {
     const nn_columns *c = &run->cut;
-    const int64_t units = c->blocks * c->strips;
-    nn_kernel_fn *const kernel = nn_kernel(id, run->op->dtype);
-    if (c->samples * units == 0 || c->size == 0) return;
-    if (run->alone) {
-        kernel(args, run->first * units, run->end * units);
-        return;
-    }
-    const int64_t unit = c->size / units + 1;
-    nn_parallel(kernel, args, c->samples * units, unit < PIECE ? PIECE / unit : 1,
+    const int64_t units = c->samples * c->blocks * c->strips;
+    if (units == 0 || c->size == 0) return;
+    const int64_t unit = c->size / (c->blocks * c->strips) + 1;
+    nn_parallel(nn_kernel(id, run->op->dtype), args, units, unit < PIECE ? PIECE / unit : 1,
                 run->op->x_count * nn_dtype_bytes(run->op->dtype) * arrays);
-}
-
-/* Samples that fit the second-level cache with their results are taken from beginning to end, one after another. */
-enum { ALONE = 65536, LEAST_SAMPLES = 8 };
-
-void nn_columns_by_sample(nn_columns_run *run, nn_kernel_fn *some_samples, const void *args, int64_t arrays) {
-    const nn_columns *c = &run->cut;
-    run->alone = c->samples >= LEAST_SAMPLES && c->size <= ALONE && inner(run->op) == 1;
-    if (!run->alone) some_samples(args, 0, c->samples);
-    else nn_parallel(some_samples, args, c->samples, c->size < PIECE ? PIECE / c->size : 1,
-                     run->op->x_count * nn_dtype_bytes(run->op->dtype) * arrays);
-}
-
-/* What nn_columns_set gave the first pixel of a row, for the others too. */
-static void repeat(const nn_columns_run *run, int64_t count) {
-    const nn_columns *c = &run->cut;
-    const int64_t bytes = c->channels * nn_dtype_bytes(run->op->dtype), together = c->columns / c->channels;
-    for (int64_t row = run->first * count; row < run->end * count; row++) {
-        char *first = (char *)run->given + row * together * bytes;
-        for (int64_t i = 1; i < together; i++) memcpy(first + i * bytes, first, (size_t)bytes);
-    }
-}
-
-void nn_columns_set(nn_columns_run *run, int64_t sample, int64_t channel, int count, const double *values) {
-    for (int k = 0; k < count; k++)
-        nn_put(run->given, run->op->dtype, (sample * count + k) * run->cut.columns + channel, values[k]);
 }
 
 /* The partial sums of a block: how many rows each of its columns has, and how many columns. */
@@ -159,7 +125,7 @@ void nn_columns_moments(nn_columns_run *run) {
     const nn_dtype dtype = run->op->dtype;
     const nn_columns_args args = {.cut = *c, .partial = run->partial, .x = run->x};
     over(run, NN_KERNEL_columns_moments, &args, 1);
-    for (int64_t s = run->first; s < run->end; s++) {
+    for (int64_t s = 0; s < c->samples; s++) {
         double *mean = run->sums[0] + s * c->channels, *squares = run->sums[1] + s * c->channels;
         double *base = run->base + s * c->channels;
         for (int64_t k = 0; k < c->channels; k++) {
@@ -190,9 +156,8 @@ void nn_columns_sums(nn_columns_run *run) {
     const nn_columns *c = &run->cut;
     const nn_dtype dtype = run->op->dtype;
     const nn_columns_args args = {.cut = *c, .partial = run->partial, .x = run->x, .dy = run->dy, .given = run->given};
-    repeat(run, 1);
     over(run, NN_KERNEL_columns_sums, &args, 2);
-    for (int64_t s = run->first; s < run->end; s++) {
+    for (int64_t s = 0; s < c->samples; s++) {
         double *first = run->sums[0] + s * c->channels, *second = run->sums[1] + s * c->channels;
         for (int64_t k = 0; k < c->channels; k++) first[k] = second[k] = 0;
         for (int64_t b = 0; b < c->blocks; b++) {
@@ -205,6 +170,13 @@ void nn_columns_sums(nn_columns_run *run) {
     }
 }
 
+void nn_columns_set(nn_columns_run *run, int64_t sample, int64_t channel, int count, const double *values) {
+    const nn_columns *c = &run->cut;
+    for (int k = 0; k < count; k++)
+        for (int64_t j = channel; j < c->columns; j += c->channels)
+            nn_put(run->given, run->op->dtype, (sample * count + k) * c->columns + j, values[k]);
+}
+
 /* Runs a kernel that writes `out`, in channels-last memory; then the channels come first again where they did. */
 static void write_out(nn_columns_run *run, nn_kernel_id id, nn_columns_args *args, void *out, int64_t arrays) {
     const nn_op *op = run->op;
@@ -212,7 +184,6 @@ static void write_out(nn_columns_run *run, nn_kernel_id id, nn_columns_args *arg
     args->cut = run->cut;
     args->given = run->given;
     args->out = pixels > 1 ? run->turned : out;
-    repeat(run, id == NN_KERNEL_columns_apply ? 3 : 4);
     over(run, id, args, arrays);
     if (pixels > 1) nn_transpose(out, run->turned, op->dtype, op->x[0], pixels, op->channels);
 }

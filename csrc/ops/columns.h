@@ -5,15 +5,12 @@
 #define NN_OPS_COLUMNS_H
 
 #include "../kernels/columns.h"
-#include "../kernels/kernel.h"
 #include "op.h"
 
 /* One run: views of the caller's buffers and of the workspace. */
 typedef struct nn_columns_run {
     const nn_op *op;
     nn_columns cut;
-    int64_t first, end; /* the samples that are run */
-    bool alone;         /* by this thread */
     int64_t pixels;   /* elements of a channel in a sample */
     const void *x, *dy; /* channels-last */
     double *base, *sums[2]; /* [sample][channel]: mean - base and sum of squares about the mean, or sums of dy and of
@@ -26,17 +23,11 @@ nn_status nn_columns_plan(nn_op *op, bool by_sample, nn_error *error);
 /* x, in backward dy too, in channels-last memory; by_sample as for the plan. */
 nn_columns_run nn_columns_open(const nn_op *op, const nn_io *io, bool by_sample, bool backward);
 
-/*
- * Runs some_samples(args, ...) over all samples: a few at a time, each on its own, where samples are many and small
- * enough that each is found in the cache again. args holds the run.
- */
-void nn_columns_by_sample(nn_columns_run *run, nn_kernel_fn *some_samples, const void *args, int64_t arrays);
-
 void nn_columns_moments(nn_columns_run *run);
 /* Sums of dy and dy (x - mean) about the means that nn_columns_set was given as the only coefficient. */
 void nn_columns_sums(nn_columns_run *run);
 
-/* The `count` coefficients of a channel, the same count for all of a sample's. */
+/* The `count` coefficients of a channel. */
 void nn_columns_set(nn_columns_run *run, int64_t sample, int64_t channel, int count, const double *values);
 /* to = (from - c0) c1 + c2, from like x */
 void nn_columns_apply(nn_columns_run *run, void *to, const void *from);

@@ -17,106 +17,78 @@ static nn_status plan(nn_op *op, nn_error *error) {
     return NN_OK;
 }
 
-typedef struct task {
-    const nn_io *io;
-    nn_columns_run run;
-} task;
-
-static void forward_of(nn_columns_run *run, const nn_io *io) {
-    const nn_op *op = run->op;
+static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
+    (void)error;
+    nn_columns_run run = nn_columns_open(op, io, true, false);
+    if (run.cut.size == 0) return NN_OK;
     const int64_t each = op->channels / op->groups, groups = op->x[0] * op->groups;
-    nn_columns_moments(run);
-    for (int64_t g = run->first * op->groups; g < run->end * op->groups; g++) {
-        const double *base = run->base + g * each, *more = run->sums[0] + g * each, *squares = run->sums[1] + g * each;
+    nn_columns_moments(&run);
+    for (int64_t g = 0; g < groups; g++) {
+        const double *base = run.base + g * each, *more = run.sums[0] + g * each, *squares = run.sums[1] + g * each;
         double mean = 0, sum = 0; /* mean: beside base[0] */
         for (int64_t k = 0; k < each; k++) mean += (base[k] - base[0]) + more[k];
         mean /= (double)each;
         for (int64_t k = 0; k < each; k++) {
             const double far = ((base[k] - base[0]) + more[k]) - mean;
-            sum += squares[k] + (double)run->pixels * (far * far);
+            sum += squares[k] + (double)run.pixels * (far * far);
         }
-        const nn_norm norm = nn_norm_of(op->dtype, base[0], mean, sum / (double)(each * run->pixels), op->parameter[0]);
+        const nn_norm norm = nn_norm_of(op->dtype, base[0], mean, sum / (double)(each * run.pixels), op->parameter[0]);
         if (io->saved) nn_norm_save(io->saved, op->dtype, groups, g, norm);
         for (int64_t k = 0; k < each; k++) {
             const int64_t c = g % op->groups * each + k;
             const double weight = nn_get_or(io->weight, op->dtype, c, 1);
             const double line[3] = {norm.mean, norm.inverse * weight,
                                     nn_get_or(io->bias, op->dtype, c, 0) + norm.offset * weight};
-            nn_columns_set(run, g / op->groups, c, 3, line);
+            nn_columns_set(&run, g / op->groups, c, 3, line);
         }
     }
-    nn_columns_apply(run, io->y, run->x);
-}
-
-static void backward_of(nn_columns_run *run, const nn_io *io) {
-    const nn_op *op = run->op;
-    const nn_dtype dtype = op->dtype;
-    const int64_t each = op->channels / op->groups, groups = op->x[0] * op->groups;
-    for (int64_t g = run->first * op->groups; g < run->end * op->groups; g++) {
-        const double mean = nn_norm_saved(io->saved, dtype, groups, g).mean;
-        for (int64_t k = 0; k < each; k++) nn_columns_set(run, g / op->groups, g % op->groups * each + k, 1, &mean);
-    }
-    nn_columns_sums(run);
-    for (int64_t g = run->first * op->groups; g < run->end * op->groups; g++) {
-        const nn_norm norm = nn_norm_saved(io->saved, dtype, groups, g);
-        double sum = 0, products = 0;
-        for (int64_t k = 0; k < each; k++) {
-            const int64_t c = g % op->groups * each + k;
-            const double own = run->sums[0][g * each + k];
-            const double product = run->sums[1][g * each + k] * norm.inverse + norm.offset * own;
-            const double weight = nn_get_or(io->weight, dtype, c, 1);
-            sum += weight * own;
-            products += weight * product;
-            run->sums[1][g * each + k] = product;
-        }
-        const double m = (double)(each * run->pixels), slope = -norm.inverse * products / m;
-        for (int64_t k = 0; k < each; k++) {
-            const int64_t c = g % op->groups * each + k;
-            nn_columns_set(run, g / op->groups, c, 4,
-                           (const double[]){norm.inverse * nn_get_or(io->weight, dtype, c, 1), norm.mean,
-                                            slope * norm.inverse, slope * norm.offset - norm.inverse * sum / m});
-        }
-    }
-    if (io->dx) nn_columns_apply_backward(run, io->dx);
-}
-
-/* Each sample from its sums to its result, while it is in the cache; or all of them together. */
-static void some_samples(const task *t, int64_t begin, int64_t end, void (*f)(nn_columns_run *, const nn_io *)) {
-    nn_columns_run run = t->run;
-    for (int64_t s = begin; s < end; s = run.end) {
-        run.first = s;
-        run.end = run.alone ? s + 1 : end;
-        f(&run, t->io);
-    }
-}
-
-static void forward_samples(const void *args, int64_t begin, int64_t end) { some_samples(args, begin, end, forward_of); }
-static void backward_samples(const void *args, int64_t begin, int64_t end) {
-    some_samples(args, begin, end, backward_of);
-}
-
-static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
-    (void)error;
-    task t = {.io = io, .run = nn_columns_open(op, io, true, false)};
-    if (t.run.cut.size > 0) nn_columns_by_sample(&t.run, forward_samples, &t, 2);
+    nn_columns_apply(&run, io->y, run.x);
     return NN_OK;
 }
 
 static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     (void)error;
-    task t = {.io = io, .run = nn_columns_open(op, io, true, true)};
-    if (t.run.cut.size == 0) return NN_OK;
-    nn_columns_by_sample(&t.run, backward_samples, &t, 3);
+    nn_columns_run run = nn_columns_open(op, io, true, true);
+    if (run.cut.size == 0) return NN_OK;
+    const nn_dtype dtype = op->dtype;
+    const int64_t each = op->channels / op->groups, groups = op->x[0] * op->groups;
+    for (int64_t g = 0; g < groups; g++) {
+        const double mean = nn_norm_saved(io->saved, dtype, groups, g).mean;
+        for (int64_t k = 0; k < each; k++)
+            nn_columns_set(&run, g / op->groups, g % op->groups * each + k, 1, &mean);
+    }
+    nn_columns_sums(&run);
+    for (int64_t g = 0; g < groups; g++) {
+        const nn_norm norm = nn_norm_saved(io->saved, dtype, groups, g);
+        double sum = 0, products = 0;
+        for (int64_t k = 0; k < each; k++) {
+            const int64_t c = g % op->groups * each + k;
+            const double own = run.sums[0][g * each + k];
+            const double product = run.sums[1][g * each + k] * norm.inverse + norm.offset * own;
+            const double weight = nn_get_or(io->weight, dtype, c, 1);
+            sum += weight * own;
+            products += weight * product;
+            run.sums[1][g * each + k] = product;
+        }
+        const double m = (double)(each * run.pixels), slope = -norm.inverse * products / m;
+        for (int64_t k = 0; k < each; k++) {
+            const int64_t c = g % op->groups * each + k;
+            nn_columns_set(&run, g / op->groups, c, 4,
+                           (const double[]){norm.inverse * nn_get_or(io->weight, dtype, c, 1), norm.mean,
+                                            slope * norm.inverse, slope * norm.offset - norm.inverse * sum / m});
+        }
+    }
     /* Sample after sample in double, then added once. */
     for (int64_t c = 0; c < op->channels; c++) {
         double sum = 0, products = 0;
         for (int64_t n = 0; n < op->x[0]; n++) {
-            sum += t.run.sums[0][n * op->channels + c];
-            products += t.run.sums[1][n * op->channels + c];
+            sum += run.sums[0][n * op->channels + c];
+            products += run.sums[1][n * op->channels + c];
         }
-        if (io->dweight) nn_put(io->dweight, op->dtype, c, nn_get(io->dweight, op->dtype, c) + products);
-        if (io->dbias) nn_put(io->dbias, op->dtype, c, nn_get(io->dbias, op->dtype, c) + sum);
+        if (io->dweight) nn_put(io->dweight, dtype, c, nn_get(io->dweight, dtype, c) + products);
+        if (io->dbias) nn_put(io->dbias, dtype, c, nn_get(io->dbias, dtype, c) + sum);
     }
+    if (io->dx) nn_columns_apply_backward(&run, io->dx);
     return NN_OK;
 }
 
