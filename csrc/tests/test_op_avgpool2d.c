@@ -116,7 +116,9 @@ static void check_pool(nn_op op, bool wild) {
 
     CHECK_EQUAL(nn_op_forward(&op, &(nn_io){.y = y, .x = x}, NULL), NN_OK);
     bool good = CHECK(forward_agrees(&op, x, y, dy, expected));
-    CHECK_EQUAL(nn_op_backward(&op, &(nn_io){.dx = dx, .dy = dy}, NULL), NN_OK);
+    void *work = malloc((size_t)op.backward_bytes);
+    CHECK_EQUAL(nn_op_backward(&op, &(nn_io){.dx = dx, .dy = dy, .work = work}, NULL), NN_OK);
+    free(work);
     bool shared = true;
     /* All terms are positive: rounding adds up to one unit for each window and one for each division. */
     const nn_window w = nn_pool_window(&op);
