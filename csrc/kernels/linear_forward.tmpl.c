@@ -58,6 +58,7 @@ NN_DEFINE_KERNEL(linear_forward) {
             pack_transposed(panel, weight + j * l->in + p, l->in, tile.k, cols);
             gemm_run_panel(&tile, l->n);
             tile.accumulate = true;
+            tile.scale = 1;
             tile.start = NULL;
             p += tile.k;
         } while (p < l->in);

@@ -13,7 +13,7 @@ from nncore._core import engine
 
 # The second to fourth are taken whole in registers, or in strips; the others in strips where the
 # gradient lies, or by the separate pass, as their sizes of batch have it.
-SIZES = [8, 1, 1, 5, 9, 32, 40, 0, 1]
+SIZES = [8, 1, 1, 5, 9, 32, 40, 128, 257, 256, 0, 1]
 
 RULES = {
     "sgd": lambda p, **o: optim.SGD(p, lr=0.05, **o),
@@ -62,7 +62,7 @@ def test_same_bits_as_by_hand(rule, dtype, threads, rng):
 
 def test_same_bits_on_every_instruction_set(isa, rng):
     model, optimizer, step, twin, hand = pair("sgd")
-    train(rng, step, twin, hand, [1, 1, 1, 3, 8])
+    train(rng, step, twin, hand, [1, 1, 1, 3, 8, 40, 41])
     assert_same_state(model, optimizer, twin, hand)
 
 
