@@ -8,6 +8,26 @@
 /* Pointers to rows 0, 4, 8 of a: from these and one distance the processor's addressing reaches all rows. */
 enum { GROUP = 4, GROUPS = (GEMM_ROWS + GROUP - 1) / GROUP };
 
+typedef enum finish { WRITTEN, ADDED, SCALED } finish;
+
+/*
+ * c = acc, c += acc or c += scale acc. The last is the same as the second where scale is 1, but adders work beside the
+ * units that multiply. A row's vectors may share columns, so both are read before the first is written.
+ */
+NN_INLINE void finish_tile(const gemm_panel *t, vec acc[GEMM_ROWS][GEMM_VECS], const int64_t column[GEMM_VECS],
+                           int rows, int vecs, int64_t some, finish how) {
+    const vec scale = vset(how == SCALED ? t->scale : 1);
+    REAL *c = t->c;
+    NN_UNROLL(16) for (int i = 0; i < rows; i++) {
+        NN_UNROLL(8) for (int v = 0; v < vecs; v++) {
+            if (how == ADDED) acc[i][v] += load_lanes(c + column[v], some);
+            if (how == SCALED) acc[i][v] = vfma(scale, acc[i][v], load_lanes(c + column[v], some));
+        }
+        NN_UNROLL(8) for (int v = 0; v < vecs; v++) store_lanes(c + column[v], acc[i][v], some);
+        c = pkept(c + t->ldc);
+    }
+}
+
 /*
  * A tile of `vecs` vectors, of which one alone is masked. What is read of b is left in `copy` (k, GEMM_COLS) if wanted:
  * the stores go where no other instruction waits, and rows of b may come from far away, too far apart for the processor
@@ -47,15 +67,9 @@ NN_INLINE void run_tile(const gemm_panel *t, int rows, int vecs, bool copying) {
         b += ldb;
         if (copying) copy += GEMM_COLS;
     }
-    REAL *c = t->c;
-    const bool accumulate = t->accumulate;
-    const vec scale = vset(t->scale);
-    NN_UNROLL(16) for (int i = 0; i < rows; i++) {
-        if (accumulate)
-            NN_UNROLL(8) for (int v = 0; v < vecs; v++) acc[i][v] = vfma(scale, acc[i][v], load_lanes(c + column[v], some));
-        NN_UNROLL(8) for (int v = 0; v < vecs; v++) store_lanes(c + column[v], acc[i][v], some);
-        c = pkept(c + ldc);
-    }
+    if (!t->accumulate) finish_tile(t, acc, column, rows, vecs, some, WRITTEN);
+    else if (vecs > 1 && t->scale == 1) finish_tile(t, acc, column, rows, vecs, some, ADDED);
+    else finish_tile(t, acc, column, rows, vecs, some, SCALED);
 }
 
 /* One compiled tile for each height. */

@@ -108,6 +108,8 @@ NN_DEFINE_KERNEL(linear_forward_swapped) {
 
 /* ---- dot products ------------------------------------------------------------------------------------ */
 
+#if VEC_BYTES < 64 /* with more lanes they would be added up in another order, to other bits than AVX2's */
+
 enum { DOTS = 8 }; /* products at a time: of four samples and two features, two and four, one and eight */
 
 /* acc (samples, features) += lanes p and on, `some` of them, of rows of weight times rows of x. */
@@ -154,3 +156,5 @@ NN_DEFINE_KERNEL(linear_forward_dot) {
     for (; i + 2 <= l->n; i += 2) dot_samples(l, begin, end, i, 2);
     if (i < l->n) dot_samples(l, begin, end, i, 1);
 }
+
+#endif
