@@ -11,8 +11,8 @@ import nncore as nc
 from nncore import nn, optim
 from nncore._core import engine
 
-# Steps are taken in registers (by rows, up to 8 samples, or by tiles, up to 256), in strips aside or
-# where the gradient lies, or by the separate pass, as the rule and the sizes of batch have it.
+# Steps are taken in registers (by rows, up to 8 samples, or by tiles, up to 256), in strips aside
+# or where the gradient lies, or by the separate pass, as the rule and the size of batch have it.
 SIZES = [8, 1, 1, 5, 9, 32, 40, 128, 257, 256, 0, 1]
 
 RULES = {
