@@ -110,6 +110,7 @@ typedef struct nn_op {
     bool count_include_pad; /* AvgPool2d: cells of the padding count in the divisor */
     int64_t divisor;        /* AvgPool2d: divides all sums; 0: the number of cells */
     int mode;               /* Resize2d: an nn_resize */
+    bool relu;              /* MaxPool2d: of what ReLU makes of x */
     bool training;          /* Dropout, BatchNorm: the layer is in training mode */
     nn_stream stream;       /* Dropout: made for call 0 */
     nn_reduction reduction; /* losses */

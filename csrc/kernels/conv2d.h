@@ -55,5 +55,7 @@ enum { NN_WINOGRAD_QUADS = 48, NN_WINOGRAD_POSITIONS = 16, NN_WINOGRAD_CHANNELS 
 /* Along the width alone: products of a pair of elements, and pairs in a chunk, about. */
 static inline int64_t nn_conv_products(int64_t taps) { return taps / 2 * 3 + taps % 2; }
 enum { NN_CONV_PAIRS = 256 };
+/* Images that go together through backward_data, at most. */
+enum { NN_CONV_IMAGES = 16 };
 
 #endif

@@ -20,8 +20,34 @@ static inline int conv_panel_vecs(int64_t columns_left) {
     return vecs == 1 || vecs == 3 ? (int)vecs : 2;
 }
 
+/* Columns of a panel by pairs of elements: forward, where they are lanes, and backward_data, where images are. */
+enum { PAIR_VECS = 2, PAIR_COLUMNS = PAIR_VECS * VL, PAIR_DATA_COLUMNS = 6 };
+
 /* Most rows of a register tile: 12 accumulators. Fewer than half of it cannot hide the latency of an FMA. */
 static inline int64_t conv_tile_rows(int vecs) { return 12 / vecs; }
+
+/*
+ * A last panel of a vector and a half of columns: two rows of a tile share the vector of the other half, of which each
+ * has one half, so that no lane is empty. A tile has as many accumulators as others.
+ */
+#if VEC_BYTES == 32 && NN_BITS == 32 && !defined(NN_SMALL)
+#define CONV_HAS_HALVES 1
+enum { CONV_HALF_ROWS = 8 };
+
+static inline bool conv_is_half(int64_t columns_left) { return columns_left > VL && columns_left <= VL / 2 * 3; }
+
+/* The half at p in both halves. */
+NN_INLINE vec vload_twice(const REAL *p) { return (vec)_mm256_broadcast_ps((const __m128 *)p); }
+
+/* The lower half of a, the upper half of b; and each of them where it belongs. */
+NN_INLINE vec vhalves(vec a, vec b) { return (vec)_mm256_blend_ps((__m256)a, (__m256)b, 0xf0); }
+NN_INLINE void vstore_halves(REAL *lower, REAL *upper, vec v) {
+    _mm_storeu_ps(lower, _mm256_castps256_ps128((__m256)v));
+    _mm_storeu_ps(upper, _mm256_extractf128_ps((__m256)v, 1));
+}
+#else
+#define CONV_HAS_HALVES 0
+#endif
 
 /* A run of elements begin to end along an axis whose taps inside the source are tap_begin to tap_end. */
 typedef struct conv_run {

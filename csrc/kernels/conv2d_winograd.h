@@ -27,11 +27,6 @@ enum { POSITIONS = NN_WINOGRAD_POSITIONS, QUADS = NN_WINOGRAD_QUADS };
 
 /* ---- the matrices, one row at a time; i is a constant ------------------------------------------------- */
 
-/* Row i of B^T. */
-NN_INLINE vec patch_row(int i, vec d0, vec d1, vec d2, vec d3) {
-    return i == 0 ? d0 - d2 : i == 1 ? d1 + d2 : i == 2 ? d2 - d1 : d1 - d3;
-}
-
 /* Row i of A^T. */
 NN_INLINE vec quad_row(int i, vec m0, vec m1, vec m2, vec m3) { return i == 0 ? m0 + m1 + m2 : m1 - m2 - m3; }
 
@@ -52,28 +47,37 @@ NN_INLINE vec weight_back_row(int i, vec s0, vec s1, vec s2, vec s3) {
 
 /* ---- the transforms ----------------------------------------------------------------------------------- */
 
-/* Position p of `lanes` channels at out + p * plane; cell (i, j) at x + i * line + j * cell. */
-NN_INLINE void transform_patch_lanes(REAL *out, int64_t plane, const REAL *x, int64_t line, int64_t cell,
-                                     int64_t lanes) {
-    NN_UNROLL(4) for (int i = 0; i < 4; i++) {
-        /* Cells are loaded again for each i: 16 of them, with what is made of them, are more than registers. */
-        vec t[4];
-        NN_UNROLL(4) for (int j = 0; j < 4; j++) {
-            const REAL *at = x + j * cell;
-            t[j] = patch_row(i, load_lanes(at, lanes), load_lanes(at + line, lanes),
-                             load_lanes(at + 2 * line, lanes), load_lanes(at + 3 * line, lanes));
-        }
-        NN_UNROLL(4) for (int j = 0; j < 4; j++)
-            vstore(out + (4 * i + j) * plane, patch_row(j, t[0], t[1], t[2], t[3]));
-    }
+/*
+ * Positions 4 i to 4 i + 3 of `count` patches side by side, for a vector of channels: row i of B^T is a + b, or a - b.
+ * Patch q at out + q * stretch; cell w of the image's row at a and b, `cell` elements from the next, zeros where it is
+ * outside. Of a patch's four columns of cells two are those of the patch before.
+ */
+NN_INLINE vec combine_rows(const REAL *a, const REAL *b, bool plus, bool inside) {
+    return !inside ? vset(0) : plus ? vload(a) + vload(b) : vload(a) - vload(b);
 }
 
-/* All channels of a patch. Whole vectors are written: zeros behind the last channel. */
-NN_INLINE void transform_patch(REAL *out, int64_t plane, const REAL *x, int64_t line, int64_t cell,
-                               int64_t channels) {
-    int64_t c = 0;
-    for (; c + VL <= channels; c += VL) transform_patch_lanes(out + c, plane, x + c, line, cell, VL);
-    if (c < channels) transform_patch_lanes(out + c, plane, x + c, line, cell, channels - c);
+NN_INLINE void transform_line(REAL *out, int64_t plane, int64_t stretch, const REAL *a, const REAL *b, bool plus,
+                              int64_t cell, int64_t w, int64_t width, int64_t count) {
+    a += w * cell, b += w * cell;
+    vec t0 = combine_rows(a, b, plus, w >= 0 && w < width);
+    vec t1 = combine_rows(a + cell, b + cell, plus, w + 1 >= 0 && w + 1 < width);
+    REAL *end = out + count * stretch;
+    for (; out < end; out += stretch) {
+        a += 2 * cell, b += 2 * cell, w += 2;
+        vec t2, t3;
+        if (w >= 0 && w + 1 < width) {
+            t2 = combine_rows(a, b, plus, true);
+            t3 = combine_rows(a + cell, b + cell, plus, true);
+        } else {
+            t2 = combine_rows(a, b, plus, w >= 0 && w < width);
+            t3 = combine_rows(a + cell, b + cell, plus, w + 1 == 0);
+        }
+        vstore(out, t0 - t2);
+        vstore(out + plane, t1 + t2);
+        vstore(out + 2 * plane, t2 - t1);
+        vstore(out + 3 * plane, t1 - t3);
+        t0 = t2, t1 = t3;
+    }
 }
 
 /* ---- the walk ----------------------------------------------------------------------------------------- */
@@ -96,37 +100,36 @@ static inline void next_quad(const nn_conv2d_args *c, quad_place *place) {
     place->n++;
 }
 
-/* to (channels) = a cell, or zeros where it is not inside the image; whole vectors are written. */
-NN_INLINE void copy_cell(REAL *to, bool inside, const REAL *cell, int64_t channels) {
-    int64_t c = 0;
-    if (inside) {
-        for (; c + VL <= channels; c += VL) vstore(to + c, vload(cell + c));
-        if (c < channels) vstore(to + c, vload_some(cell + c, channels - c));
-        return;
-    }
-    for (; c < channels; c += VL) vstore(to + c, vset(0));
+/* Quads from `place` on in its row, at most `count`; goes on behind them. */
+static inline int64_t next_quads(const nn_conv2d_args *c, quad_place *place, int64_t count) {
+    const int64_t some = nn_min(count, c->quads[1] - place->j);
+    place->j += some - 1;
+    next_quad(c, place);
+    return some;
 }
 
-/* transformed (positions, count, row_stretch) = the patches of `count` quads. `patch` has room for one. */
-static inline void transform_patches(const nn_conv2d_args *c, REAL *transformed, REAL *patch, quad_place place,
+/*
+ * transformed (positions, count, row_stretch) = the patches of `count` quads. `zeros` is a line of the source outside
+ * the image. The last vector of channels ends with them: it computes again what it shares with the one before.
+ */
+static inline void transform_patches(const nn_conv2d_args *c, REAL *transformed, const REAL *zeros, quad_place place,
                                      int64_t count) {
     const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
-    const int64_t channels = c->rows, line = aw->source * channels;
-    for (int64_t q = 0; q < count; q++, next_quad(c, &place), transformed += c->row_stretch) {
+    const int64_t channels = c->rows, line = aw->source * channels, plane = c->row_plane, stretch = c->row_stretch;
+    for (int64_t some; count > 0; count -= some, transformed += some * stretch) {
         const int64_t h = ah->origin + 2 * place.i, w = aw->origin + 2 * place.j;
-        const REAL *image = (const REAL *)c->source + place.n * ah->source * line;
-        if (h >= 0 && h + 4 <= ah->source && w >= 0 && w + 4 <= aw->source) {
-            transform_patch(transformed, c->row_plane, image + h * line + w * channels, line, channels, channels);
-            continue;
+        const REAL *image = (const REAL *)c->source + place.n * ah->source * line, *row[4];
+        for (int i = 0; i < 4; i++) row[i] = h + i >= 0 && h + i < ah->source ? image + (h + i) * line : zeros;
+        some = next_quads(c, &place, count);
+        for (int64_t k = 0; k < channels; k += VL) {
+            const int64_t at = nn_min(k, channels - VL);
+            REAL *out = transformed + at;
+            for (int i = 0; i < 4; i++, out += 4 * plane) {
+                const REAL *a = row[i == 0 ? 0 : i == 2 ? 2 : 1] + at, *b = row[i == 2 ? 1 : i == 3 ? 3 : 2] + at;
+                if (i == 1) transform_line(out, plane, stretch, a, b, true, channels, w, aw->source, some);
+                else transform_line(out, plane, stretch, a, b, false, channels, w, aw->source, some);
+            }
         }
-        /* Partly outside: a copy with zeros there. */
-        for (int64_t i = 0; i < 4; i++) {
-            const bool inside = h + i >= 0 && h + i < ah->source;
-            for (int64_t j = 0; j < 4; j++)
-                copy_cell(patch + (4 * i + j) * c->row_stretch, inside && w + j >= 0 && w + j < aw->source,
-                          image + (h + i) * line + (w + j) * channels, channels);
-        }
-        transform_patch(transformed, c->row_plane, patch, 4 * c->row_stretch, c->row_stretch, channels);
     }
 }
 

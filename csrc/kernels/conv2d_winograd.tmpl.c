@@ -50,6 +50,37 @@ NN_INLINE void product(const product_tile *t, int rows, int vecs) {
     }
 }
 
+#if CONV_HAS_HALVES
+/* The same for a vector and a half of columns, of which the lower half is stored; rows by twos, which share a vector. */
+static void product_half(const product_tile *t) {
+    const int64_t a_row = t->a_row, c_row = t->c_row, k_end = t->k;
+    const REAL *a = t->a;
+    REAL *c = t->c;
+    for (int64_t n = 0; n < t->count; n++, a += CONV_HALF_ROWS * a_row, c += CONV_HALF_ROWS * c_row) {
+        vec whole[CONV_HALF_ROWS], shared[CONV_HALF_ROWS / 2];
+        NN_UNROLL(8) for (int i = 0; i < CONV_HALF_ROWS; i++) whole[i] = t->start ? vload(t->start) : vset(0);
+        NN_UNROLL(4) for (int i = 0; i < CONV_HALF_ROWS / 2; i++)
+            shared[i] = t->start ? vload_twice(t->start + VL) : vset(0);
+        const REAL *b = t->b, *ak = a;
+        for (int64_t k = 0; k < k_end; k++, ak++, b += 2 * VL) {
+            const vec first = vload(b), second = vload_twice(b + VL);
+            NN_UNROLL(4) for (int i = 0; i < CONV_HALF_ROWS / 2; i++) {
+                const vec a0 = vset(ak[2 * i * a_row]), a1 = vset(ak[(2 * i + 1) * a_row]);
+                whole[2 * i] = vfma(a0, first, whole[2 * i]);
+                whole[2 * i + 1] = vfma(a1, first, whole[2 * i + 1]);
+                shared[i] = vfma(vhalves(a0, a1), second, shared[i]);
+            }
+        }
+        NN_UNROLL(4) for (int i = 0; i < CONV_HALF_ROWS / 2; i++) {
+            REAL *to = c + 2 * i * c_row;
+            vstore(to, whole[2 * i]);
+            vstore(to + c_row, whole[2 * i + 1]);
+            vstore_halves(to + VL, to + c_row + VL, shared[i]);
+        }
+    }
+}
+#endif
+
 /* Of QUADS rows all tiles are whole. */
 CONV_TILE(product, product_tile, 1, 12) CONV_TILE(product, product_tile, 2, 6) CONV_TILE(product, product_tile, 3, 4)
 static product_tile_fn *const product_table[CONV_MAX_VECS + 1] = {0, product_1x12, product_2x6, product_3x4};
@@ -63,14 +94,19 @@ static void multiply_position(const nn_conv2d_args *c, REAL *products, const REA
     int vecs;
     for (int64_t column = 0; column < c->columns; column += vecs * VL) {
         vecs = conv_panel_vecs(c->columns - column);
+        int64_t rows = conv_tile_rows(vecs);
+        product_tile_fn *multiply = product_table[vecs];
+#if CONV_HAS_HALVES
+        if (conv_is_half(c->columns - column)) rows = CONV_HALF_ROWS, multiply = product_half;
+#endif
         REAL start[CONV_MAX_VECS * VL] = {0};
         if (bias) memcpy(start, bias + column, (size_t)nn_min(vecs * VL, c->columns - column) * sizeof(REAL));
         const product_tile t = {
             .c = products + column, .c_row = c->column_stretch, .a = patches, .a_row = c->row_stretch,
             .b = weight + column * c->rows, .start = bias ? start : NULL, .k = c->rows,
-            .count = (count + conv_tile_rows(vecs) - 1) / conv_tile_rows(vecs),
+            .count = (count + rows - 1) / rows,
         };
-        product_table[vecs](&t);
+        multiply(&t);
     }
 }
 
@@ -127,12 +163,13 @@ NN_DEFINE_KERNEL(conv2d_winograd) {
     const int64_t weight_position = c->rows * conv_vecs(c->columns) * VL;
     for (int64_t piece = begin; piece < end; piece++) {
         REAL *patches = (REAL *)c->partial + piece * c->partial_size;
-        REAL *products = patches + POSITIONS * c->row_plane, *patch = products + POSITIONS * c->column_plane;
+        REAL *products = patches + POSITIONS * c->row_plane, *zeros = products + POSITIONS * c->column_plane;
+        for (int64_t i = 0; i < c->axis[1].source * c->rows; i++) zeros[i] = 0;
         const int64_t last = nn_min(quads, (piece + 1) * c->piece_quads);
         for (int64_t quad = piece * c->piece_quads; quad < last; quad += QUADS) {
             const int64_t count = nn_min(QUADS, last - quad);
             const quad_place place = place_of_quad(c, quad);
-            transform_patches(c, patches, patch, place, count);
+            transform_patches(c, patches, zeros, place, count);
             if (count < QUADS) clear_patches(c, patches, count);
             for (int p = 0; p < POSITIONS; p++) {
                 /* Position 5, row 1 and column 1 of A, is added to all four elements: the bias goes in there. */

@@ -87,7 +87,8 @@ NN_DEFINE_KERNEL(conv2d_winograd_weight) {
     for (int64_t piece = begin; piece < end; piece++) {
         REAL *sums = (REAL *)c->partial + piece * c->partial_size, *dy_sums = sums + POSITIONS * position;
         REAL *patches = dy_sums + padded, *quads = patches + POSITIONS * c->row_plane;
-        REAL *patch = quads + POSITIONS * c->column_plane;
+        REAL *zeros = quads + POSITIONS * c->column_plane;
+        for (int64_t i = 0; i < c->axis[1].source * c->rows; i++) zeros[i] = 0;
         for (REAL *sum = sums; sum < patches; sum += VL) vstore(sum, vset(0));
         const int64_t last = nn_min(last_quad, (piece + 1) * c->piece_quads);
         for (int64_t quad = piece * c->piece_quads; quad < last; quad += QUADS) {
@@ -102,7 +103,7 @@ NN_DEFINE_KERNEL(conv2d_winograd_weight) {
                 vstore(dy_sums + k, vload(dy_sums + k) + sum);
             }
             if (!c->dweight) continue;
-            transform_patches(c, patches, patch, place, count);
+            transform_patches(c, patches, zeros, place, count);
             for (int p = 0; p < POSITIONS; p++)
                 add_position(c, sums + p * position, patches + p * c->row_plane, quads + p * c->column_plane, count);
         }

@@ -22,6 +22,7 @@
  * - Else panels of weight^T are packed as they come.
  */
 enum { LONG_ROWS = 128, SWAP_SAMPLES = 16 };
+enum { PACK_WORK = 16 }; /* of an element of x: to transpose what another core may have written */
 
 static nn_kernel_id forward_kernel(int64_t n, int64_t in, int64_t out) {
     if (n <= 4 || out <= 4 || (out <= 12 && in >= LONG_ROWS)) return NN_KERNEL_linear_forward_dot;
@@ -109,7 +110,7 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
     const nn_kernel_id id = forward_kernel(args.n, args.in, args.out);
     if (id == NN_KERNEL_linear_forward_swapped)
         nn_parallel(nn_kernel(NN_KERNEL_linear_pack_input, op->dtype), &args, args.n, NN_LINEAR_PACK_PIECE,
-                    op->x_count);
+                    PACK_WORK * op->x_count);
     nn_parallel(nn_kernel(id, op->dtype), &args, args.out, NN_LINEAR_PIECE, op->flops);
     return NN_OK;
 }
