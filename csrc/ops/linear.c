@@ -143,7 +143,7 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
                                     .row_bytes = args.in * element,
                                     .few = are_few(args.n, op->dtype)};
         nn_parallel(finish_strips, &strips, args.out, NN_LINEAR_WEIGHT_PIECE,
-                    nn_work(op->flops, op->weight_count * element * 4));
+                    nn_work(op->flops, op->weight_count * element * (io->finish->plain ? 2 : 4)));
     } else {
         nn_parallel(kernel, &args, args.out, NN_LINEAR_WEIGHT_PIECE, op->flops);
     }

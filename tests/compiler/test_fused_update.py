@@ -66,6 +66,25 @@ def test_same_bits_on_every_instruction_set(isa, rng):
     assert_same_state(model, optimizer, twin, hand)
 
 
+def test_one_sample_is_not_shared_out_below_the_threshold(rng):
+    """Of plain descent: whoever wakes a worker for it waits longer than the work takes."""
+    before = nc.get_num_threads()
+    nc.set_num_threads(2)
+    try:
+        model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 10))
+        optimizer = optim.SGD(model.parameters(), lr=0.05)
+        step = nc.compile(model, nn.CrossEntropyLoss(), optimizer)
+        x, y = np.ones((1, 784), np.float32), np.zeros(1, np.int64)
+        step(x, y)
+        shared = engine.threads_pieces_by_workers()
+        for _ in range(5):
+            assert not model[0].weight.grad.any()  # seen, so written where it lies
+            step(x, y)
+        assert engine.threads_pieces_by_workers() == shared
+    finally:
+        nc.set_num_threads(before)
+
+
 def test_hundred_steps_with_four_threads(rng):
     before = nc.get_num_threads()
     nc.set_num_threads(4)
