@@ -88,27 +88,35 @@ static pair_planes transform_pairs(const nn_conv2d_args *c, REAL *room, int64_t 
 }
 
 /* All tiles of a panel of columns. */
-static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, REAL *sums, const REAL *cells,
+static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, conv_sum_tile_fn *const *halves, REAL *sums, const REAL *cells,
                       int64_t cells_plane, const pair_planes *planes, const pair_chunk *chunk, int64_t column,
                       int vecs) {
     const int64_t taps_h = c->axis[0].taps, taps = c->axis[1].taps, width = vecs * VL;
-    const int64_t count = (c->axis[1].count + 1) / 2, line = count * c->rows;
+    const int64_t count = (c->axis[1].count + 1) / 2, cells_line = count * c->rows;
     /* The rows of a tile are those of the kernel or channels, whichever are more. */
     const bool channels = c->rows >= taps_h;
-    const int64_t outer = channels ? taps_h : c->rows, outer_step = channels ? line : 1;
-    const conv_cut cut = conv_cut_evenly(channels ? c->rows : taps_h, conv_tile_rows(vecs));
+    const int64_t outer = channels ? taps_h : c->rows, outer_step = channels ? cells_line : 1;
+    const int64_t inner = channels ? c->rows : taps_h;
+    conv_sum_tile_fn *const *tile_of_rows = table[vecs];
+    int64_t most = conv_tile_rows(vecs);
+#if CONV_HAS_HALVES
+    if (inner >= CONV_HALF_ROWS / 2 && conv_is_half(c->columns - column)) tile_of_rows = halves, most = CONV_HALF_ROWS;
+#else
+    (void)halves;
+#endif
+    const conv_cut cut = conv_cut_evenly(inner, most);
     conv_sum_tile t = {
-        .sum = sums, .x_row = channels ? 1 : line, .last = VL,
+        .sum = sums, .x_row = channels ? 1 : cells_line, .last = VL,
         .count = {1, chunk->images, chunk->rows * count},
-        .x_step = {0, (chunk->rows + taps_h - 1) * line, c->rows},
+        .x_step = {0, (chunk->rows + taps_h - 1) * cells_line, c->rows},
     };
-    /* A part of the next chunk of dy comes into the cache with each tile. */
-    const int64_t tiles = nn_conv_products(taps) * outer * cut.tiles, line_elements = 64 / sizeof(REAL);
-    const int64_t chunk_elements = chunk->images * chunk->rows * c->axis[1].count * width;
-    const int64_t part = (chunk_elements / tiles + line_elements - 1) / line_elements * line_elements;
-    const REAL *next = (const REAL *)c->dy +
-        (chunk->n * c->axis[0].count + chunk->row + chunk->images * chunk->rows) * c->axis[1].count * c->columns +
-        column * (chunk_elements / width);
+    /* A part of the next chunk of dy comes into the cache with each tile, a little with each of its elements: more at once
+       would wait for each other. */
+    const int64_t line = c->axis[1].count * c->columns, chunk_bytes = chunk->images * chunk->rows * line * sizeof(REAL);
+    const int64_t turns = nn_conv_products(taps) * outer * cut.tiles * chunk->images * t.count[2];
+    t.next = (const char *)((const REAL *)c->dy + (chunk->n * c->axis[0].count + chunk->row) * line) + chunk_bytes +
+             chunk_bytes / c->columns * column;
+    t.next_step = (chunk_bytes / c->columns * nn_min(width, c->columns - column) + turns - 1) / turns;
     static const int plane_of[7] = {0, 1, 2, 3, 0, 1, 3};
     for (int64_t p = 0; p < nn_conv_products(taps); p++) {
         const int64_t at = taps & 1 ? p : p + 4;
@@ -118,8 +126,8 @@ static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, REAL *sums,
             t.x = cells + p * cells_plane + i * outer_step;
             for (int64_t tile = 0; tile < cut.tiles; tile++) {
                 const int64_t rows = cut.rows + (tile < cut.longer);
-                for (const REAL *end = next + part; next < end; next += line_elements) __builtin_prefetch(next, 0, 2);
-                table[vecs][rows](&t);
+                tile_of_rows[rows](&t);
+                t.next += t.next_step * chunk->images * t.count[2];
                 t.x += rows * t.x_row;
                 t.sum += rows * width;
             }
@@ -156,7 +164,8 @@ static void taps_of_products(const nn_conv2d_args *c, REAL *out, const REAL *sum
 }
 
 /* Pieces begin to end of the batch. */
-static void conv_pair_sum_pieces(const nn_conv2d_args *c, conv_sum_table table, int64_t begin, int64_t end) {
+static void conv_pair_sum_pieces(const nn_conv2d_args *c, conv_sum_table table, conv_sum_tile_fn *const *halves,
+                                 int64_t begin, int64_t end) {
     const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
     const int64_t count = (aw->count + 1) / 2, padded = conv_vecs(c->columns) * VL;
     const int64_t products = nn_conv_products(aw->taps);
@@ -168,7 +177,7 @@ static void conv_pair_sum_pieces(const nn_conv2d_args *c, conv_sum_table table, 
         REAL *taps = (REAL *)c->partial + piece * c->partial_size, *dy_sums = taps + aw->taps * kernel_rows * padded;
         REAL *sums = dy_sums + padded, *cells = sums + products * kernel_rows * padded + scratch;
         REAL *pairs = cells + products * cells_plane;
-        for (REAL *at = dy_sums; at < cells; at++) *at = 0;
+        for (REAL *at = dy_sums; at < cells; at += VL) vstore(at, vset(0));
         const int64_t n_end = nn_min((piece + 1) * c->piece_images, c->n);
         pair_chunk chunk;
         for (chunk.n = piece * c->piece_images; chunk.n < n_end; chunk.n += chunk.images) {
@@ -182,8 +191,8 @@ static void conv_pair_sum_pieces(const nn_conv2d_args *c, conv_sum_table table, 
                     const int64_t plane = most_pairs * vecs * VL + 64 / sizeof(REAL);
                     const pair_planes planes = transform_pairs(c, pairs, plane, dy_sums + column, &chunk, column, vecs);
                     if (c->dweight)
-                        sum_pairs(c, table, sums + products * kernel_rows * column, cells, cells_plane, &planes, &chunk,
-                                  column, vecs);
+                        sum_pairs(c, table, halves, sums + products * kernel_rows * column, cells, cells_plane, &planes,
+                                  &chunk, column, vecs);
                 }
             }
         }

@@ -20,11 +20,17 @@ NN_INLINE void add_product(vec acc[CONV_MAX_ROWS][CONV_MAX_VECS], const REAL *x,
     }
 }
 
-NN_INLINE void sum_tile(const conv_sum_tile *t, int rows, int vecs, int64_t x_row) {
+NN_INLINE void sum_tile(const conv_sum_tile *t, int rows, int vecs, int64_t x_row, bool fetches) {
     /* A small tile takes every second element into sums of their own: one chain each would wait for itself. */
     const bool two_chains = rows * vecs < 8;
     vec acc[CONV_MAX_ROWS][CONV_MAX_VECS], odd[CONV_MAX_ROWS][CONV_MAX_VECS];
     const int64_t x_step = t->x_step[2], dy_step = t->dy_step[2], count = t->count[2];
+    const char *next = t->next;
+    const int64_t next_step = t->next_step;
+    if (fetches && two_chains) { /* whose loop has no register left */
+        const char *end = next + t->count[1] * count * next_step;
+        for (; next < end; next += 64) __builtin_prefetch(next, 0, 2);
+    }
     NN_UNROLL(12) for (int i = 0; i < rows; i++) {
         NN_UNROLL(3) for (int v = 0; v < vecs; v++) {
             acc[i][v] = vload(t->sum + (i * vecs + v) * VL);
@@ -40,7 +46,13 @@ NN_INLINE void sum_tile(const conv_sum_tile *t, int rows, int vecs, int64_t x_ro
                 add_product(acc, x, x_row, dy, rows, vecs);
                 add_product(odd, x + x_step, x_row, dy + dy_step, rows, vecs);
             }
-            for (; k > 0; k--, x += x_step, dy += dy_step) add_product(acc, x, x_row, dy, rows, vecs);
+            for (; k > 0; k--, x += x_step, dy += dy_step) {
+                if (fetches && !two_chains) {
+                    __builtin_prefetch(next, 0, 2);
+                    next += next_step;
+                }
+                add_product(acc, x, x_row, dy, rows, vecs);
+            }
         }
     }
     NN_UNROLL(12) for (int i = 0; i < rows; i++) {
@@ -50,7 +62,42 @@ NN_INLINE void sum_tile(const conv_sum_tile *t, int rows, int vecs, int64_t x_ro
 }
 
 /* The tile's rows side by side in x, or apart. */
-NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, rows, vecs, 1); }
-NN_INLINE void sums_apart(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, rows, vecs, t->x_row); }
+NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, rows, vecs, 1, false); }
+NN_INLINE void sums_apart(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, rows, vecs, t->x_row, true); }
+
+#if CONV_HAS_HALVES
+/* The same for a vector and a half of columns; the other half of a row's sums is left as it is. */
+NN_INLINE void sums_half(const conv_sum_tile *t, int rows) {
+    const int64_t x_row = t->x_row, x_step = t->x_step[2], dy_step = t->dy_step[2];
+    const char *next = t->next;
+    const int64_t next_step = t->next_step;
+    const int last = rows - 1;
+    vec whole[CONV_HALF_ROWS], shared[CONV_HALF_ROWS / 2];
+    NN_UNROLL(8) for (int i = 0; i < rows; i++) whole[i] = vload(t->sum + i * 2 * VL);
+    NN_UNROLL(4) for (int i = 0; i < rows; i += 2)
+        shared[i / 2] = vhalves(vload_twice(t->sum + (i * 2 + 1) * VL),
+                                vload_twice(t->sum + ((i < last ? i + 1 : i) * 2 + 1) * VL));
+    for (int64_t outer = 0; outer < t->count[0]; outer++) {
+        for (int64_t middle = 0; middle < t->count[1]; middle++) {
+            const REAL *x = t->x + outer * t->x_step[0] + middle * t->x_step[1];
+            const REAL *dy = t->dy + outer * t->dy_step[0] + middle * t->dy_step[1];
+            for (int64_t k = t->count[2]; k > 0; k--, x += x_step, dy += dy_step) {
+                __builtin_prefetch(next, 0, 2);
+                next += next_step;
+                const vec first = vload(dy), second = vload_twice(dy + VL);
+                NN_UNROLL(4) for (int i = 0; i < rows; i += 2) {
+                    const vec x0 = vset(x[i * x_row]), x1 = i < last ? vset(x[(i + 1) * x_row]) : x0;
+                    whole[i] = vfma(x0, first, whole[i]);
+                    if (i < last) whole[i + 1] = vfma(x1, first, whole[i + 1]);
+                    shared[i / 2] = vfma(i < last ? vhalves(x0, x1) : x0, second, shared[i / 2]);
+                }
+            }
+        }
+    }
+    NN_UNROLL(8) for (int i = 0; i < rows; i++) vstore(t->sum + i * 2 * VL, whole[i]);
+    NN_UNROLL(4) for (int i = 0; i < rows; i += 2)
+        vstore_halves(t->sum + (i * 2 + 1) * VL, t->sum + ((i < last ? i + 1 : i) * 2 + 1) * VL, shared[i / 2]);
+}
+#endif
 
 #endif

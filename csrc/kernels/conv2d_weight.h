@@ -91,6 +91,7 @@ NN_INLINE void conv_sum_panel(const nn_conv2d_args *c, conv_sum_table table, boo
                 .x_step = {image, ah->step * line, aw->step * channels},
                 .dy_step = {dy_image, dy_line, width},
                 .last = columns - (vecs - 1) * VL,
+                .next = (const char *)dy, /* nothing is fetched */
             };
             if (t.count[2] < 4 && t.count[1] > t.count[2]) {
                 /* A border: long in height only. */

@@ -33,12 +33,12 @@ static bool has_pairs(const nn_op *op) {
     return !nn_conv2d_has_quads(op);
 }
 
-/* The baseline of x86-64 has the weight's gradient alone: wheels are small, and processors without FMA are few. */
+/* Without FMA there is the weight's gradient alone: wheels are small, and such processors are few. */
 static bool has_kernels(void) {
-#if defined(__x86_64__)
-    return nn_isa_active() != NN_ISA_BASELINE;
-#else
+#if defined(__aarch64__)
     return true;
+#else
+    return nn_isa_active() != NN_ISA_BASELINE;
 #endif
 }
 
@@ -112,12 +112,12 @@ enum { FORWARD_COST = 5, FORWARD_DIRECT_COST = 4, WEIGHT_PAIRS = 32, LEAST_ROWS 
 
 static bool may_be_paired_forward(const nn_op *op) {
     const int64_t taps = op->window.kernel[1];
-    if (!has_pairs(op) || (taps != 3 && taps != 5) || op->x[1] < LEAST_ROWS || op->x[1] > MOST_ROWS)
-        return false;
+    if (!has_pairs(op) || (taps != 3 && taps != 5) || op->x[1] < LEAST_ROWS || op->x[1] > MOST_ROWS) return false;
     const double pairs = (double)op->x[0] * (double)op->y[2] * (double)pairs_along(op);
     const double products = (double)op->window.kernel[0] * (double)nn_conv_products(taps);
     const double twos = (double)((op->channels + 15) / 16), vectors = (double)((op->channels + 7) / 8);
-    return FORWARD_COST * (pairs + WEIGHT_PAIRS) * products * 2 * twos < FORWARD_DIRECT_COST * direct_taps(op) * vectors;
+    return FORWARD_COST * 2 * twos * (pairs + WEIGHT_PAIRS) * products <
+           FORWARD_DIRECT_COST * vectors * direct_taps(op);
 }
 
 bool nn_conv2d_is_paired_forward(const nn_op *op) { return has_kernels() && may_be_paired_forward(op); }
@@ -129,7 +129,7 @@ static int64_t packed_forward_size(const nn_op *op) {
     return nn_size_product(sizes, 4);
 }
 
-/* Elements of a piece's buffers: see conv2d_pairs_forward.tmpl.c. */
+/* Elements of a piece's buffers: see conv2d_pairs_forward.h. */
 static int64_t forward_piece_size(const nn_op *op, const nn_conv2d_args *args) {
     return nn_size_add(scratch_size(op, args), cells_size(op, args));
 }
@@ -177,9 +177,9 @@ static int64_t data_piece_size(const nn_op *op) {
 }
 
 /*
- * Cycles of AVX2 an image, about. Products are full vectors of images; a tile is begun, ended and added to cells; dy and
- * dx are transposed. The direct sum has channels in its lanes, and waits for loads where they fill one vector only.
- * Buffers of a piece stay in the cache.
+ * Cycles of AVX2 an image, about. Products are full vectors of images; a tile is begun, ended and added to cells; dy
+ * and dx are transposed. The direct sum has channels in its lanes, and waits for loads where they fill one vector only.
+ * Buffers of a piece, in elements, stay in the cache.
  */
 enum { TILE_COST = 4, GATHER_COST = 5, SCATTER_COST = 4, MOST_BUFFERS = 1 << 18 };
 
