@@ -110,6 +110,7 @@ typedef struct nn_op {
     bool count_include_pad; /* AvgPool2d: cells of the padding count in the divisor */
     int64_t divisor;        /* AvgPool2d: divides all sums; 0: the number of cells */
     int mode;               /* Resize2d: an nn_resize */
+    bool relu;              /* MaxPool2d: of what ReLU makes of x */
     bool training;          /* Dropout, BatchNorm: the layer is in training mode */
     nn_stream stream;       /* Dropout: made for call 0 */
     nn_reduction reduction; /* losses */
@@ -129,6 +130,7 @@ typedef struct nn_op {
     int needs;              /* NN_NEEDS_* */
     bool overwrites;        /* backward heeds nn_io.overwrite */
     bool finishes;          /* and, where it overwrites, nn_io.finish: it pays for this weight and batch */
+    bool descends;          /* the same for a finish that is plain and, from the second batch on, aside */
     bool elementwise;       /* an activation: y may lie where x does, dx where dy does */
     bool indices;           /* Embedding: x is int64, and has no gradient */
     int inputs;             /* arrays read beside weights: 1 + more_count, or planning fails */

@@ -41,6 +41,7 @@ typedef enum nn_step_mode {
     NN_STEP_EVALUATE,  /* forward and loss */
     NN_STEP_GRADIENTS, /* gradients zeroed, forward, loss, backward */
     NN_STEP_TRAIN,     /* the same, then the updates, which leave the gradients zero */
+    NN_STEP_TRAIN_FINITE, /* the same, but after a loss that is not finite nothing has changed */
 } nn_step_mode;
 
 /* Plans all nodes and lays out the arena. On failure *node is the index of the node at fault, or -1. */
@@ -65,6 +66,7 @@ nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *const *x, co
 nn_status nn_step_forward(nn_step *step, const void *const *x, int64_t n, int64_t *node, nn_error *error);
 nn_status nn_step_backward(nn_step *step, const void *const *dy, void *const *dx, bool parameters, int64_t *node,
                            nn_error *error);
+bool nn_step_merged(const nn_step *step, int64_t node); /* whether the one after it does its work, and it is not run */
 bool nn_step_learns(const nn_step *step, int64_t node); /* whether training runs its backward */
 int64_t nn_step_recorded(const nn_step *step); /* samples of the forward that waits for its backward, or -1 */
 void nn_step_forget(nn_step *step);            /* it waits no longer: the weights have changed */
@@ -92,7 +94,7 @@ void nn_crop(void *windows, const void *images, const int64_t *places, nn_dtype 
 
 /* Many batches, run in one call or, with breaks, in several. */
 typedef struct nn_epoch {
-    nn_step_mode mode;    /* any but NN_STEP_GRADIENTS */
+    nn_step_mode mode;    /* NN_STEP_PREDICT, NN_STEP_EVALUATE or NN_STEP_TRAIN */
     const nn_rows *x;     /* one for each source */
     nn_rows target;       /* int64 labels where the loss reads labels */
     const int64_t *order; /* (samples): rows in the order they are taken, checked by the caller; NULL: as they lie */

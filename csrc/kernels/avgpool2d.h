@@ -7,6 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A window along one axis: where it begins in the input (or in the padding before it), its cells, and how many count. */
+typedef struct nn_extent {
+    int64_t first, end; /* cells inside the input */
+    int64_t counted;
+} nn_extent;
+
 typedef struct nn_avgpool2d_args {
     void *y;       /* (n, out_h, out_w, c) forward */
     const void *x; /* (n, h, w, c) forward */
@@ -19,13 +25,8 @@ typedef struct nn_avgpool2d_args {
     bool adaptive; /* out_h x out_w windows share the input evenly, and their own cells divide them */
     bool count_include_pad;
     int64_t divisor; /* of all windows; 0: each by its number of cells */
+    const nn_extent *windows[2]; /* backward: (out_h), (out_w), in ascending order */
 } nn_avgpool2d_args;
-
-/* A window along one axis: where it begins in the input (or in the padding before it), its cells, and how many count. */
-typedef struct nn_extent {
-    int64_t first, end; /* cells inside the input */
-    int64_t counted;
-} nn_extent;
 
 static inline nn_extent nn_extent_of(const nn_avgpool2d_args *a, int axis, int64_t window, int64_t size) {
     if (a->adaptive) {

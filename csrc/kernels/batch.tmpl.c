@@ -42,28 +42,40 @@ NN_DEFINE_KERNEL(gather) {
     }
 }
 
+/* first <= i < last: where numbers i of a window, of `size`, lie within an image of `extent` that it begins `from` in. */
+NN_INLINE void overlap(int64_t *first, int64_t *last, int64_t from, int64_t size, int64_t extent) {
+    *first = from >= 0 ? 0 : from > -size ? -from : size;
+    *last = extent - from < size ? extent - from : size;
+    if (*last < *first) *last = *first;
+}
+
 /* begin and end count images. */
 NN_DEFINE_KERNEL(crop) {
     const nn_crop_args *a = args;
-    const int64_t c = a->channels, out = a->window_width * c;
+    const int64_t c = a->channels, out = a->window_width * c, in = a->width * c;
     for (int64_t i = begin; i < end; i++) {
         const int64_t *place = a->places + i * 2;
-        const REAL *image = (const REAL *)a->images + i * a->height * a->width * c;
         REAL *window = (REAL *)a->windows + i * a->window_height * out;
-        const int64_t left = place[1];
-        int64_t first = left < 0 ? -left : 0, last = a->width - left;
-        if (first > a->window_width) first = a->window_width;
-        if (last > a->window_width) last = a->window_width;
-        if (last < first) last = first;
-        for (int64_t y = 0; y < a->window_height; y++, window += out) {
-            const int64_t row = place[0] + y;
-            const bool inside = row >= 0 && row < a->height;
-            const int64_t from = inside ? first : a->window_width, to = inside ? last : a->window_width;
-            memset(window, 0, (size_t)(from * c) * sizeof(REAL));
-            if (to > from)
-                memcpy(window + from * c, image + (row * a->width + left + from) * c,
-                       (size_t)((to - from) * c) * sizeof(REAL));
-            memset(window + to * c, 0, (size_t)((a->window_width - to) * c) * sizeof(REAL));
+        int64_t top, bottom, left, right;
+        overlap(&top, &bottom, place[0], a->window_height, a->height);
+        overlap(&left, &right, place[1], a->window_width, a->width);
+        const int64_t rows = right > left ? bottom - top : 0;
+        if (rows == 0) {
+            memset(window, 0, (size_t)(a->window_height * out) * sizeof(REAL));
+            continue;
+        }
+        const REAL *image = (const REAL *)a->images + (i * a->height + place[0] + top) * in + (place[1] + left) * c;
+        REAL *inside = window + top * out + left * c;
+        const int64_t width = (right - left) * c;
+        /* Rows of one length lie alike in both: what is between two of them is cleared afterwards. */
+        if (in == out) memcpy(inside, image, (size_t)((rows - 1) * out + width) * sizeof(REAL));
+        else
+            for (int64_t y = 0; y < rows; y++) memcpy(inside + y * out, image + y * in, (size_t)width * sizeof(REAL));
+        memset(window, 0, (size_t)(top * out) * sizeof(REAL));
+        memset(window + bottom * out, 0, (size_t)((a->window_height - bottom) * out) * sizeof(REAL));
+        for (REAL *row = window + top * out; row < window + bottom * out; row += out) {
+            for (int64_t k = 0; k < left * c; k++) row[k] = 0;
+            for (int64_t k = right * c; k < out; k++) row[k] = 0;
         }
     }
 }

@@ -39,7 +39,7 @@ typedef struct nn_conv2d_args {
     nn_conv_axis axis[2];                                          /* height, width */
 
     int64_t images, band, bands;       /* correlate: a piece is `images` images by `band` rows; bands an image */
-    int64_t piece_images, partial_size; /* backward_weight: images a piece, elements of its sums */
+    int64_t piece_images, partial_size; /* backward_weight: images a piece, elements of its sums; pairs: its buffers */
     bool paired;                        /* ... by pairs, in chunks of `images` by `band` rows */
 
     /* Winograd: quads of 2x2 elements along each axis, and in a piece, whose buffers are `partial`. There the
@@ -55,5 +55,7 @@ enum { NN_WINOGRAD_QUADS = 48, NN_WINOGRAD_POSITIONS = 16, NN_WINOGRAD_CHANNELS 
 /* Along the width alone: products of a pair of elements, and pairs in a chunk, about. */
 static inline int64_t nn_conv_products(int64_t taps) { return taps / 2 * 3 + taps % 2; }
 enum { NN_CONV_PAIRS = 256 };
+/* Images that lie side by side in backward_data by pairs, at most. */
+enum { NN_CONV_IMAGES = 16 };
 
 #endif

@@ -20,6 +20,9 @@ static inline int conv_panel_vecs(int64_t columns_left) {
     return vecs == 1 || vecs == 3 ? (int)vecs : 2;
 }
 
+/* Columns of a panel by pairs of elements: forward, where they are lanes, and backward_data, where images are. */
+enum { PAIR_VECS = 2, PAIR_COLUMNS = PAIR_VECS * VL, PAIR_DATA_COLUMNS = 6 };
+
 /* Most rows of a register tile: 12 accumulators. Fewer than half of it cannot hide the latency of an FMA. */
 static inline int64_t conv_tile_rows(int vecs) { return 12 / vecs; }
 

@@ -15,7 +15,7 @@
 #define NN_KERNELS_GEMM_H
 
 enum {
-    GEMM_MASKED = VEC_BYTES == 64, /* masked vectors cost nothing: tiles of any width read and write c and b in place */
+    GEMM_MASKED = VEC_BYTES == 64, /* masked vectors cost little: a tile of one vector, not full, reads b in place */
     GEMM_ROWS = VEC_BYTES == 64 ? 12 : 6,
     GEMM_VECS = 2,
     GEMM_COLS = GEMM_VECS * VL,
@@ -23,7 +23,10 @@ enum {
     GEMM_PANEL = GEMM_DEPTH * GEMM_COLS
 };
 
-/* A panel: c (m, cols). b holds GEMM_COLS readable columns, even where fewer are stored, unless GEMM_MASKED. */
+/*
+ * A panel: c (m, cols). Of more columns than a vector holds, the second vector takes the last VL: some are computed twice
+ * over, to the same bits. Of up to VL columns b holds GEMM_COLS readable ones, unless GEMM_MASKED.
+ */
 typedef struct gemm_panel {
     REAL *c;
     int64_t ldc;
@@ -34,7 +37,8 @@ typedef struct gemm_panel {
     int64_t k;
     int64_t cols;      /* columns stored, 1 to GEMM_COLS */
     const REAL *start; /* GEMM_COLS start values of every row, NULL: zero */
-    bool accumulate;   /* add to what c holds */
+    bool accumulate;   /* add `scale` times the sums to what c holds */
+    REAL scale;
     int64_t next;      /* from a of one tile to that of the tile below where a is packed; 0: rows * row */
     REAL *copy;        /* room for (k, GEMM_COLS) of b, whose rows lie close: NULL where b is such already */
 } gemm_panel;

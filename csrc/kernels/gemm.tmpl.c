@@ -8,20 +8,45 @@
 /* Pointers to rows 0, 4, 8 of a: from these and one distance the processor's addressing reaches all rows. */
 enum { GROUP = 4, GROUPS = (GEMM_ROWS + GROUP - 1) / GROUP };
 
+typedef enum finish { WRITTEN, ADDED, SCALED } finish;
+
 /*
- * A tile of `vecs` vectors. What is read of b is left in `copy` (k, GEMM_COLS) if wanted: the stores go where no
- * other instruction waits, and rows of b may come from far away, too far apart for the processor to guess them.
+ * c = acc, c += acc or c += scale acc. The last is the same as the second where scale is 1, but adders work beside the
+ * units that multiply. A row's vectors may share columns, so both are read before the first is written.
+ */
+NN_INLINE void finish_tile(const gemm_panel *t, vec acc[GEMM_ROWS][GEMM_VECS], const int64_t column[GEMM_VECS],
+                           int rows, int vecs, int64_t some, finish how) {
+    const vec scale = vset(how == SCALED ? t->scale : 1);
+    REAL *c = t->c;
+    NN_UNROLL(16) for (int i = 0; i < rows; i++) {
+        NN_UNROLL(8) for (int v = 0; v < vecs; v++) {
+            if (how == ADDED) acc[i][v] += load_lanes(c + column[v], some);
+            if (how == SCALED) acc[i][v] = vfma(scale, acc[i][v], load_lanes(c + column[v], some));
+        }
+        NN_UNROLL(8) for (int v = 0; v < vecs; v++) store_lanes(c + column[v], acc[i][v], some);
+        c = pkept(c + t->ldc);
+    }
+}
+
+/*
+ * A tile of `vecs` vectors, of which one alone is masked. What is read of b is left in `copy` (k, GEMM_COLS) if wanted:
+ * the stores go where no other instruction waits, and rows of b may come from far away, too far apart for the processor
+ * to guess them.
  */
 NN_INLINE void run_tile(const gemm_panel *t, int rows, int vecs, bool copying) {
-    const int64_t ldc = t->ldc, ldb = t->ldb, row = t->row, step = t->step, some = t->cols - (vecs - 1) * VL;
+    const int64_t ldc = t->ldc, ldb = t->ldb, row = t->row, step = t->step, some = vecs > 1 ? VL : t->cols;
+    const int64_t column[GEMM_VECS] = {0, t->cols - VL}; /* of each vector's first */
     vec acc[GEMM_ROWS][GEMM_VECS];
     NN_UNROLL(8) for (int v = 0; v < vecs; v++) {
-        const vec start = t->start ? vload(t->start + v * VL) : vset(0);
+        const vec start = t->start ? vload(t->start + column[v]) : vset(0);
         NN_UNROLL(16) for (int i = 0; i < rows; i++) acc[i][v] = start;
     }
     /* Its own lines arrive while the tile computes. */
     if (t->accumulate)
-        for (int i = 0; i < rows; i++) __builtin_prefetch(t->c + i * ldc, 1);
+        for (int i = 0; i < rows; i++) {
+            __builtin_prefetch(t->c + i * ldc, 1);
+            __builtin_prefetch(t->c + i * ldc + t->cols - 1, 1);
+        }
     const REAL *a[GROUPS], *b = t->b;
     NN_UNROLL(4) for (int g = 0; g * GROUP < rows; g++) a[g] = t->a + g * GROUP * row;
     REAL *copy = t->copy;
@@ -31,7 +56,7 @@ NN_INLINE void run_tile(const gemm_panel *t, int rows, int vecs, bool copying) {
             __builtin_prefetch(b + 16 * ldb);
         }
         NN_UNROLL(8) for (int v = 0; v < vecs; v++) {
-            bv[v] = GEMM_MASKED && v == vecs - 1 ? vload_some(b + v * VL, some) : vload(b + v * VL);
+            bv[v] = load_lanes(b + column[v], some);
             if (copying) vstore(copy + v * VL, bv[v]);
         }
         NN_UNROLL(16) for (int i = 0; i < rows; i++) {
@@ -42,14 +67,9 @@ NN_INLINE void run_tile(const gemm_panel *t, int rows, int vecs, bool copying) {
         b += ldb;
         if (copying) copy += GEMM_COLS;
     }
-    REAL *c = t->c;
-    NN_UNROLL(16) for (int i = 0; i < rows; i++, c += ldc)
-        NN_UNROLL(8) for (int v = 0; v < vecs; v++) {
-            const bool last = GEMM_MASKED && v == vecs - 1;
-            if (t->accumulate) acc[i][v] += last ? vload_some(c + v * VL, some) : vload(c + v * VL);
-            if (last) vstore_some(c + v * VL, acc[i][v], some);
-            else vstore(c + v * VL, acc[i][v]);
-        }
+    if (!t->accumulate) finish_tile(t, acc, column, rows, vecs, some, WRITTEN);
+    else if (vecs > 1 && t->scale == 1) finish_tile(t, acc, column, rows, vecs, some, ADDED);
+    else finish_tile(t, acc, column, rows, vecs, some, SCALED);
 }
 
 /* One compiled tile for each height. */
@@ -75,21 +95,20 @@ static NN_NOINLINE void run_narrow_tile(const gemm_panel *t, int64_t rows) {
 }
 #undef TILE
 #else
-/* A tile at the right edge: computed whole beside c, of which only its columns are read and written. */
+/* A tile of up to a vector: computed whole beside c, of which only its columns are read and written. */
 static NN_NOINLINE void run_narrow_tile(const gemm_panel *t, int64_t rows) {
     REAL whole[GEMM_ROWS * GEMM_COLS];
+    const vec scale = vset(t->scale);
     gemm_panel inner = *t;
     inner.c = whole;
     inner.ldc = inner.cols = GEMM_COLS;
     inner.accumulate = false;
     run_whole_tile(&inner, rows);
-    for (int64_t i = 0; i < rows; i++)
-        for (int v = 0; v < GEMM_VECS; v++) {
-            REAL *c = t->c + i * t->ldc + v * VL;
-            const int64_t some = nn_max(0, nn_min(t->cols - v * VL, VL));
-            const vec sum = vload(whole + i * GEMM_COLS + v * VL);
-            vstore_some(c, t->accumulate ? sum + vload_some(c, some) : sum, some);
-        }
+    for (int64_t i = 0; i < rows; i++) {
+        REAL *c = t->c + i * t->ldc;
+        const vec sum = vload(whole + i * GEMM_COLS);
+        vstore_some(c, t->accumulate ? vfma(scale, sum, vload_some(c, t->cols)) : sum, t->cols);
+    }
 }
 #endif
 
@@ -102,7 +121,7 @@ static NN_NOINLINE void run_copying_tile(const gemm_panel *t, int64_t rows) {
 }
 
 void gemm_run_panel(gemm_panel *t, int64_t m) {
-    const bool whole = t->cols > (GEMM_MASKED ? VL : GEMM_COLS - 1);
+    const bool whole = t->cols > VL;
     /* Rows of a that lie pages apart share one set of the first-level cache, which holds eight lines. */
     const int64_t most = t->next || t->row % PAGE ? GEMM_ROWS : LOW_ROWS;
     for (int64_t rows; m > 0; m -= rows) {

@@ -12,27 +12,25 @@
 #include "gemm.h"
 #include "linear.h"
 
-/* panel (k, GEMM_COLS) = b (k, cols), rows of b contiguous and `row` elements apart; zeros beyond its columns. */
+/* panel (k, GEMM_COLS) = b (k, cols), cols up to VL, rows of b contiguous and `row` elements apart; zeros beyond. */
 static void pack_plain(REAL *panel, const REAL *b, int64_t row, int64_t k, int64_t cols) {
-    for (int64_t p = 0; p < k; p++)
-        for (int v = 0; v < GEMM_VECS; v++) {
-            const int64_t some = nn_max(0, nn_min(cols - v * VL, VL));
-            vstore(panel + p * GEMM_COLS + v * VL, vload_some(b + p * row + v * VL, some));
-        }
+    for (int64_t p = 0; p < k; p++) {
+        vstore(panel + p * GEMM_COLS, vload_some(b + p * row, cols));
+        for (int v = 1; v < GEMM_VECS; v++) vstore(panel + p * GEMM_COLS + v * VL, vset(0));
+    }
 }
 
 /*
  * Rows of b lie far apart: another page each, few sets of the first-level cache where the distance is a power of two.
- * Where three tiles or more read them, the first leaves a copy that lies close. At the right edge the copy is made
+ * Where three tiles or more read them, the first leaves a copy that lies close. Of less than a vector the copy is made
  * beforehand, with zeros beyond the columns, unless tiles are masked.
  */
 static void take_panel(gemm_panel *t, REAL *room, int64_t m) {
-    if (t->cols < GEMM_COLS) {
-        if (GEMM_MASKED) return;
+    if (t->cols <= VL && !GEMM_MASKED) {
         pack_plain(room, t->b, t->ldb, t->k, t->cols);
         t->b = room;
         t->ldb = GEMM_COLS;
-    } else if (m >= 3 * GEMM_ROWS) {
+    } else if (t->cols == GEMM_COLS && m >= 3 * GEMM_ROWS) {
         t->copy = room;
     }
 }
@@ -119,7 +117,7 @@ NN_DEFINE_KERNEL(linear_backward_data) {
         for (int64_t j = begin; j < end; j += GEMM_COLS) {
             gemm_panel tile = {.c = (REAL *)l->dx + j, .ldc = l->in, .a = (const REAL *)l->dy + p, .row = l->out,
                               .step = 1, .b = weight + p * l->in + j, .ldb = l->in, .k = k,
-                              .cols = nn_min(GEMM_COLS, end - j), .accumulate = p > 0};
+                              .cols = nn_min(GEMM_COLS, end - j), .accumulate = p > 0, .scale = 1};
             take_panel(&tile, panel, l->n);
             gemm_run_panel(&tile, l->n);
         }
@@ -128,7 +126,7 @@ NN_DEFINE_KERNEL(linear_backward_data) {
 }
 
 enum {
-    WEIGHT_DEPTH = 1024 / sizeof(REAL), /* samples a block: dy^T of a piece takes 64 KB, and is read in order */
+    WEIGHT_DEPTH = NN_LINEAR_DEPTH / sizeof(REAL), /* samples a block: dy^T of a piece takes 64 KB, and is read in order */
     WEIGHT_TILES = (NN_LINEAR_WEIGHT_PIECE + GEMM_ROWS - 1) / GEMM_ROWS,
     WEIGHT_LANES = (GEMM_ROWS + VL - 1) / VL * VL, /* stored for GEMM_ROWS: the rest is overwritten by the next */
 };
@@ -193,10 +191,11 @@ NN_DEFINE_KERNEL(linear_backward_weight) {
         else if (dbias) sum_gradient(dy, l->out, depth, rows, dbias, from_zero);
         if (!l->dweight) continue;
         for (int64_t j = 0; j < l->in; j += GEMM_COLS) {
-            gemm_panel tile = {.c = (REAL *)l->dweight + begin * l->in + j, .ldc = l->in,
+            gemm_panel tile = {.c = (REAL *)(l->descent ? l->descent : l->dweight) + begin * l->in + j, .ldc = l->in,
                                .a = near ? dy : block, .row = 1, .step = near ? l->out : GEMM_ROWS,
                                .next = near ? 0 : depth * GEMM_ROWS, .b = x + p * l->in + j, .ldb = l->in, .k = depth,
-                               .cols = nn_min(GEMM_COLS, l->in - j), .accumulate = !from_zero};
+                               .cols = nn_min(GEMM_COLS, l->in - j), 
+                               .accumulate = l->descent || !from_zero, .scale = l->descent ? (REAL)-l->rate : 1};
             take_panel(&tile, room, rows);
             gemm_run_panel(&tile, rows);
         }

@@ -25,13 +25,12 @@ NN_INLINE void descend(REAL *row, const REAL *dy, const REAL *x, const nn_linear
         store_lanes(row + v * VL, vfma(-rate, sum[v], load_lanes(row + v * VL, some)), some);
 }
 
-NN_INLINE void descend_rows(const nn_linear_descent_args *a, int64_t begin, int64_t end, int64_t n) {
-    const nn_linear_args *l = &a->linear;
-    const vec rate = vset((REAL)a->rate);
+NN_INLINE void descend_rows(const nn_linear_args *l, int64_t begin, int64_t end, int64_t n) {
+    const vec rate = vset((REAL)l->rate);
     const REAL *x = l->x;
     for (int64_t i = begin; i < end; i++) {
         const REAL *dy = (const REAL *)l->dy + i;
-        REAL *row = (REAL *)a->weight + i * l->in;
+        REAL *row = (REAL *)l->descent + i * l->in;
         if (l->dbias) {
             REAL sum = 0;
             for (int64_t s = 0; s < n; s++) sum += dy[s * l->out];
@@ -44,7 +43,7 @@ NN_INLINE void descend_rows(const nn_linear_descent_args *a, int64_t begin, int6
 }
 
 NN_DEFINE_KERNEL(linear_descent) {
-    const nn_linear_descent_args *a = args;
-    if (a->linear.n == 1) descend_rows(a, begin, end, 1); /* whose d stays in a register */
-    else descend_rows(a, begin, end, a->linear.n);
+    const nn_linear_args *l = args;
+    if (l->n == 1) descend_rows(l, begin, end, 1); /* whose d stays in a register */
+    else descend_rows(l, begin, end, l->n);
 }

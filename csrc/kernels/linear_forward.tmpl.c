@@ -58,6 +58,7 @@ NN_DEFINE_KERNEL(linear_forward) {
             pack_transposed(panel, weight + j * l->in + p, l->in, tile.k, cols);
             gemm_run_panel(&tile, l->n);
             tile.accumulate = true;
+            tile.scale = 1;
             tile.start = NULL;
             p += tile.k;
         } while (p < l->in);
@@ -107,6 +108,8 @@ NN_DEFINE_KERNEL(linear_forward_swapped) {
 
 /* ---- dot products ------------------------------------------------------------------------------------ */
 
+#if VEC_BYTES < 64 /* with more lanes they would be added up in another order, to other bits than AVX2's */
+
 enum { DOTS = 8 }; /* products at a time: of four samples and two features, two and four, one and eight */
 
 /* acc (samples, features) += lanes p and on, `some` of them, of rows of weight times rows of x. */
@@ -153,3 +156,5 @@ NN_DEFINE_KERNEL(linear_forward_dot) {
     for (; i + 2 <= l->n; i += 2) dot_samples(l, begin, end, i, 2);
     if (i < l->n) dot_samples(l, begin, end, i, 1);
 }
+
+#endif

@@ -19,6 +19,7 @@ typedef struct nn_maxpool2d_args {
     int64_t kernel[2], stride[2], padding[2], dilation[2]; /* height, width */
     bool adaptive;   /* out_h x out_w windows share the input evenly; none is above kernel */
     int index_bytes; /* 1, 2 or 4 */
+    bool relu;       /* forward: y is what ReLU makes of the largest; where that is 0 the index names none */
 } nn_maxpool2d_args;
 
 /* Bands of stride[0] rows each that the input with its upper padding is cut into. */
@@ -30,6 +31,9 @@ static inline int64_t nn_maxpool2d_bands(const nn_maxpool2d_args *a) {
 static inline int nn_maxpool2d_index_bytes(int64_t area) {
     return area <= 255 ? 1 : area <= 65535 ? 2 : area <= INT32_MAX ? 4 : 0;
 }
+
+/* What the index of a window says where none of its elements is to have a gradient. */
+static inline int64_t nn_maxpool2d_none(const nn_maxpool2d_args *a) { return a->kernel[0] * a->kernel[1]; }
 
 /* Part of a window that lies inside the input, along one axis: `count` taps from tap `first` on. */
 typedef struct nn_taps {

@@ -14,25 +14,33 @@
 
 enum { CACHE_LINE = 64 };
 
-/* The largest of a, b in the upper row and c, d in the lower one, and its position. */
-NN_INLINE vec pool_four(vec a, vec b, vec c, vec d, ivec *winner, ivec *odd) {
+/* What the compiler is to know about a line of windows. */
+typedef struct pairs_form {
+    bool indexed, relu;
+} pairs_form;
+
+/* The largest of a, b in the upper row and c, d in the lower one, and its position: 4 or more where ReLU gives 0. */
+NN_INLINE vec pool_four(vec a, vec b, vec c, vec d, ivec *winner, ivec *odd, pairs_form f) {
     const vec upper = vmax(b, a), lower = vmax(d, c);
     const ivec down = lower > upper, right = b > a;
     *odd |= vunordered(a, b) | vunordered(c, d);
     *winner = (down & ivset(2)) | ((right ^ ((right ^ (d > c)) & down)) & ivset(1));
-    return vmax(lower, upper);
+    const vec largest = vmax(lower, upper);
+    if (!f.relu) return largest;
+    *winner |= (largest <= vset(0)) & ivset(4);
+    return vmax(largest, vset(0)); /* +0 of -0 */
 }
 
 /* `vecs` vectors of one window, `apart` elements apart: those at x, its neighbours `col` right and `row` below. */
 NN_INLINE void pool_pairs(REAL *y, uint8_t *index, const REAL *x, int64_t row, int64_t col, int vecs, int64_t apart,
-                          ivec *odd) {
+                          ivec *odd, pairs_form f) {
     ivec winner[4];
     NN_UNROLL(4) for (int v = 0; v < vecs; v++, x += apart) {
         const vec a = vkept(vload(x)), b = vkept(vload(x + col));
         const vec c = vkept(vload(x + row)), d = vkept(vload(x + row + col));
-        vstore(y + v * apart, pool_four(a, b, c, d, &winner[v], odd));
+        vstore(y + v * apart, pool_four(a, b, c, d, &winner[v], odd, f));
     }
-    if (!index) return;
+    if (!f.indexed) return;
     if (vecs == 4) winner_pack4(index, winner);
     else if (vecs == 2) winner_pack2(index, index + apart, winner);
     else winner_pack(index, winner[0]);
@@ -44,15 +52,16 @@ NN_INLINE vec load_halves(const REAL *p, const REAL *q, int v) {
 }
 
 /* Two windows of 3 VL / 2 channels, `step` apart: three vectors of y, where each by itself would take two. */
-NN_INLINE void pool_two_windows(REAL *y, uint8_t *index, const REAL *x, int64_t row, int64_t step, ivec *odd) {
+NN_INLINE void pool_two_windows(REAL *y, uint8_t *index, const REAL *x, int64_t row, int64_t step, ivec *odd,
+                                pairs_form f) {
     const REAL *right = x + 3 * VL / 2;
     ivec winner[3];
     NN_UNROLL(3) for (int v = 0; v < 3; v++) {
         const vec a = load_halves(x, x + step, v), b = load_halves(right, right + step, v);
         const vec c = load_halves(x + row, x + row + step, v), d = load_halves(right + row, right + row + step, v);
-        vstore(y + v * VL, pool_four(a, b, c, d, &winner[v], odd));
+        vstore(y + v * VL, pool_four(a, b, c, d, &winner[v], odd, f));
     }
-    if (!index) return;
+    if (!f.indexed) return;
     winner_pack2(index, index + VL, winner);
     winner_pack(index + 2 * VL, winner[2]);
 }
@@ -85,36 +94,36 @@ NN_INLINE void advance(pool_line *l, bool indexed) {
 }
 
 /* All channels below `wide` of a row of windows, a multiple of 4 VL. */
-NN_INLINE void pool_line_wide(pool_line l, int64_t wide, bool indexed, ivec *odd) {
-    for (int64_t i = 0; i < l.windows; i++, advance(&l, indexed))
+NN_INLINE void pool_line_wide(pool_line l, int64_t wide, pairs_form f, ivec *odd) {
+    for (int64_t i = 0; i < l.windows; i++, advance(&l, f.indexed))
         for (int64_t k = 0; k < wide; k += 4 * VL)
-            pool_pairs(l.y + k, index_at(l.index, k, indexed), l.x + k, l.row, l.c, 4, VL, odd);
+            pool_pairs(l.y + k, index_at(l.index, k, f.indexed), l.x + k, l.row, l.c, 4, VL, odd, f);
 }
 
 /*
  * The last `rest` channels, VL to 4 VL - 1 or all there are: two vectors at a time, the last overlapping the one
  * before it.
  */
-NN_INLINE void pool_line_rest(pool_line l, int64_t rest, bool indexed, ivec *odd) {
+NN_INLINE void pool_line_rest(pool_line l, int64_t rest, pairs_form f, ivec *odd) {
     const int64_t last = nn_max(rest, VL) - VL; /* where the last vector starts */
-    l.x += l.c - rest, l.y += l.c - rest, l.index = index_at(l.index, l.c - rest, indexed);
-    for (int64_t i = 0; i < l.windows; i++, advance(&l, indexed)) {
+    l.x += l.c - rest, l.y += l.c - rest, l.index = index_at(l.index, l.c - rest, f.indexed);
+    for (int64_t i = 0; i < l.windows; i++, advance(&l, f.indexed)) {
         int64_t k = 0;
         if (last > VL) {
-            pool_pairs(l.y, l.index, l.x, l.row, l.c, 2, VL, odd);
+            pool_pairs(l.y, l.index, l.x, l.row, l.c, 2, VL, odd, f);
             k = nn_min(2 * VL, last);
         }
         if (last > k)
-            pool_pairs(l.y + k, index_at(l.index, k, indexed), l.x + k, l.row, l.c, 2, last - k, odd);
-        else pool_pairs(l.y + k, index_at(l.index, k, indexed), l.x + k, l.row, l.c, 1, VL, odd);
+            pool_pairs(l.y + k, index_at(l.index, k, f.indexed), l.x + k, l.row, l.c, 2, last - k, odd, f);
+        else pool_pairs(l.y + k, index_at(l.index, k, f.indexed), l.x + k, l.row, l.c, 1, VL, odd, f);
     }
 }
 
 /* Windows of 3 VL / 2 channels, two at a time; the last of an odd number once more with the one before it. */
-NN_INLINE void pool_line_pairs(pool_line l, bool indexed, ivec *odd) {
-    for (int64_t left = l.windows; left > 0; left -= 2, advance(&l, indexed), advance(&l, indexed)) {
-        if (left == 1) l.x -= l.step, l.y -= l.c, l.index = index_at(l.index, -l.c, indexed);
-        pool_two_windows(l.y, l.index, l.x, l.row, l.step, odd);
+NN_INLINE void pool_line_pairs(pool_line l, pairs_form f, ivec *odd) {
+    for (int64_t left = l.windows; left > 0; left -= 2, advance(&l, f.indexed), advance(&l, f.indexed)) {
+        if (left == 1) l.x -= l.step, l.y -= l.c, l.index = index_at(l.index, -l.c, f.indexed);
+        pool_two_windows(l.y, l.index, l.x, l.row, l.step, odd, f);
     }
 }
 
@@ -125,7 +134,8 @@ typedef enum channels { WIDE, REST, THREE_HALVES } channels;
  * Rows `begin` to `end` of y, of all images. The wide channels are done four vectors at a time, the rest apart.
  * Fewer channels than a vector holds run over into the windows that are done next: the last rows are left out.
  */
-NN_INLINE bool pool_pairs_rows(const nn_maxpool2d_args *a, int64_t begin, int64_t end, channels which, bool indexed) {
+NN_INLINE bool pool_pairs_rows(const nn_maxpool2d_args *a, int64_t begin, int64_t end, channels which,
+                               pairs_form f) {
     const int64_t c = a->c, rest = c % (4 * VL);
     pool_line l = {.windows = a->out_w, .step = a->stride[1] * c, .row = a->w * c, .c = c};
     l.ahead = a->stride[0] * l.row;
@@ -134,22 +144,29 @@ NN_INLINE bool pool_pairs_rows(const nn_maxpool2d_args *a, int64_t begin, int64_
     for (int64_t r = begin; r < end; r++) {
         l.x = (const REAL *)a->x + (image * a->h + i * a->stride[0]) * l.row;
         l.y = (REAL *)a->y + r * a->out_w * c;
-        l.index = indexed ? (uint8_t *)a->index + r * a->out_w * c : NULL;
-        if (which == WIDE) pool_line_wide(l, c - rest, indexed, &odd);
-        else if (which == THREE_HALVES) pool_line_pairs(l, indexed, &odd);
-        else pool_line_rest(l, nn_min(nn_max(rest, VL), c), indexed, &odd);
+        l.index = f.indexed ? (uint8_t *)a->index + r * a->out_w * c : NULL;
+        if (which == WIDE) pool_line_wide(l, c - rest, f, &odd);
+        else if (which == THREE_HALVES) pool_line_pairs(l, f, &odd);
+        else pool_line_rest(l, nn_min(nn_max(rest, VL), c), f, &odd);
         if (++i == a->out_h) i = 0, image++;
     }
     return !vany(odd);
 }
 
 /* A function for each form, so that each has its registers to itself. */
-#define POOL_PAIRS(name, which)                                                                    \
+typedef bool pairs_fn(const nn_maxpool2d_args *a, int64_t begin, int64_t end);
+#define PAIRS_FORM(name, which, ...)                                                               \
     static NN_NOINLINE bool name(const nn_maxpool2d_args *a, int64_t begin, int64_t end) {         \
-        return pool_pairs_rows(a, begin, end, which, false);                                       \
-    }                                                                                              \
-    static NN_NOINLINE bool name##_indexed(const nn_maxpool2d_args *a, int64_t begin, int64_t end) {\
-        return pool_pairs_rows(a, begin, end, which, true);                                        \
+        return pool_pairs_rows(a, begin, end, which, (pairs_form){__VA_ARGS__});                   \
+    }
+#define POOL_PAIRS(name, which)                                                                    \
+    PAIRS_FORM(name##_plain, which, .indexed = false)                                              \
+    PAIRS_FORM(name##_indexed, which, .indexed = true)                                             \
+    PAIRS_FORM(name##_relu, which, .relu = true)                                                   \
+    PAIRS_FORM(name##_relu_indexed, which, .relu = true, .indexed = true)                          \
+    NN_INLINE bool name(const nn_maxpool2d_args *a, int64_t begin, int64_t end) {                  \
+        pairs_fn *const forms[] = {name##_plain, name##_indexed, name##_relu, name##_relu_indexed};\
+        return forms[2 * a->relu + (a->index != NULL)](a, begin, end);                             \
     }
 POOL_PAIRS(pool_2x2_wide, WIDE)
 POOL_PAIRS(pool_2x2_rest, REST)
@@ -169,11 +186,9 @@ static int64_t pool_2x2(const nn_maxpool2d_args *a, int64_t begin, int64_t end) 
     if (c < VL) end = nn_min(end, rows) - 1 - VL / (a->out_w * c);
     if (end <= begin) return begin;
     bool calm = true;
-    if (c >= 4 * VL) calm = a->index ? pool_2x2_wide_indexed(a, begin, end) : pool_2x2_wide(a, begin, end);
-    if (c == 3 * VL / 2 && a->out_w > 1)
-        calm = a->index ? pool_2x2_three_halves_indexed(a, begin, end) : pool_2x2_three_halves(a, begin, end);
-    else if (calm && c % (4 * VL) > 0)
-        calm = a->index ? pool_2x2_rest_indexed(a, begin, end) : pool_2x2_rest(a, begin, end);
+    if (c >= 4 * VL) calm = pool_2x2_wide(a, begin, end);
+    if (c == 3 * VL / 2 && a->out_w > 1) calm = pool_2x2_three_halves(a, begin, end);
+    else if (calm && c % (4 * VL) > 0) calm = pool_2x2_rest(a, begin, end);
     return calm ? end : begin;
 }
 

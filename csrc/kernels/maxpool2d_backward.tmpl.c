@@ -121,7 +121,10 @@ static NN_NOINLINE void write_2x2_row(REAL *dx, source s, int64_t at, int64_t wi
         }
         return;
     }
-    for (int64_t j = 0; j < windows; j++, dx += 2 * s.c, at += s.c) write_2x2(dx, s, at, s.c);
+    /* Fewer channels than a vector: it runs over into the windows to the right, which are written after. */
+    const int64_t over = at + windows * s.c - VL;
+    for (; at <= over; windows--, dx += 2 * s.c, at += s.c) write_2x2(dx, s, at, VL);
+    for (; windows > 0; windows--, dx += 2 * s.c, at += s.c) write_2x2(dx, s, at, s.c);
 }
 
 /* Any window. */
@@ -310,6 +313,7 @@ static NN_NOINLINE void scatter_checked(REAL *dx, const nn_maxpool2d_args *a, in
     const source s = source_of(a);
     for (int64_t k = 0; k < s.c; k++) {
         const uint32_t position = position_at(&s, at + k);
+        if (position >= nn_maxpool2d_none(a)) continue;
         const int64_t down = top + position / (uint32_t)s.wide * a->dilation[0];
         const int64_t across = left + position % (uint32_t)s.wide * a->dilation[1];
         if (down < 0 || down >= a->h || across < 0 || across >= a->w) continue;
@@ -322,9 +326,10 @@ NN_DEFINE_KERNEL(maxpool2d_backward_scatter) {
     const source s = source_of(a);
     const int64_t high = (a->kernel[0] - 1) * a->dilation[0], wide = (a->kernel[1] - 1) * a->dilation[1];
 
-    /* Where each byte's element lies from the corner of a window that is wholly inside; wrong bytes at the corner. */
+    /* Where each byte's element lies from the corner of a window that is wholly inside. */
+    const int64_t none = nn_maxpool2d_none(a);
     int64_t offset[256] = {0};
-    for (int64_t t = 0; s.bytes == 1 && t < a->kernel[0] * s.wide; t++)
+    for (int64_t t = 0; s.bytes == 1 && t < none; t++)
         offset[t] = t / s.wide * a->dilation[0] * s.row + t % s.wide * a->dilation[1] * s.c;
 
     for (int64_t image = begin; image < end; image++) {
@@ -342,7 +347,8 @@ NN_DEFINE_KERNEL(maxpool2d_backward_scatter) {
                 }
                 REAL *corner = dx + top * s.row + left * s.c;
                 const uint8_t *winner = (const uint8_t *)s.index + at;
-                for (int64_t k = 0; k < s.c; k++) corner[offset[winner[k]] + k] += s.dy[at + k];
+                for (int64_t k = 0; k < s.c; k++)
+                    if (winner[k] < none) corner[offset[winner[k]] + k] += s.dy[at + k];
             }
         }
     }

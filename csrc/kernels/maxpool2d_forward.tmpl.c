@@ -164,6 +164,20 @@ static NN_NOINLINE bool is_finite(const REAL *x, int64_t count) {
     return vsum((sum[0] + sum[1]) + (sum[2] + sum[3])) == 0;
 }
 
+/* ReLU of elements `at` to `end` of y, which are in the cache; where that is 0 no element has won. */
+static NN_NOINLINE void rectify(const nn_maxpool2d_args *a, int64_t at, int64_t end) {
+    const ivec none = winner_pattern(nn_maxpool2d_none(a), a->index_bytes);
+    for (; at < end; at += VL) {
+        const int64_t count = nn_min(VL, end - at);
+        const vec y = load_lanes((REAL *)a->y + at, count);
+        const ivec zero = y <= vset(0);
+        store_lanes((REAL *)a->y + at, vselect(zero, vset(0), y), count);
+        if (!a->index) continue;
+        const ivec winner = winner_load(a->index, at, count, end, a->index_bytes);
+        winner_store(a->index, at, (zero & none) | (~zero & winner), count, a->index_bytes);
+    }
+}
+
 /*
  * Where windows overlap, each element is compared several times, with half the instructions if all of the
  * window's rows are finite: so each row of x is asked first, once.
@@ -209,4 +223,5 @@ NN_DEFINE_KERNEL(maxpool2d_forward) {
         }
         if (++i == a->out_h) i = 0, image++;
     }
+    if (a->relu) rectify(a, begin * a->out_w * c, end * a->out_w * c);
 }

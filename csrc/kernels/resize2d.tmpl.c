@@ -36,29 +36,61 @@ NN_DEFINE_KERNEL(resize2d_forward) {
     }
 }
 
-/* to += from * by */
-static inline void add(REAL *to, const REAL *from, vec by, int64_t count) {
-    for (int64_t k = 0; k < count; k += VL) {
-        const int64_t some = nn_min(VL, count - k);
-        store_lanes(to + k, vfma(load_lanes(from + k, some), by, load_lanes(to + k, some)), some);
-    }
+/* How much of the element with this tap is of cell `at`. */
+NN_INLINE REAL share_of(const nn_resize_tap *tap, int64_t at, int taps) {
+    REAL share = tap->at[0] == at ? (REAL)tap->weight[0] : 0;
+    if (taps == 2 && tap->at[1] == at) share += (REAL)tap->weight[1];
+    return share;
 }
 
-/* begin and end count rows of dx, of all images: each takes from the rows of dy that it was part of. */
+/* Elements first ... end - 1 of an axis are made of cell `at`, in part; `first` is where the cell before it began. */
+NN_INLINE int64_t takers(const nn_resize_tap *tap, int taps, int64_t count, int64_t at, int64_t *first) {
+    while (*first < count && tap[*first].at[taps - 1] < at) ++*first;
+    int64_t end = *first;
+    while (end < count && tap[end].at[0] <= at) end++;
+    return end;
+}
+
+/* A cell of dx: rows x cols elements from dy on were made of it, how much of each in `down` and `across`. */
+typedef struct cell {
+    const REAL *dy;
+    int64_t rows, cols, row, col; /* row, col: elements from one to the next one down, to the right */
+    const nn_resize_tap *down, *across;
+    int64_t h, w;
+    int taps;
+} cell;
+
+NN_INLINE void gather(REAL *dx, const cell *s, int64_t c, int vecs, int64_t lanes) {
+    vec total[4] = {{0}, {0}, {0}, {0}};
+    for (int64_t i = 0; i < s->rows; i++) {
+        const REAL down = share_of(s->down + i, s->h, s->taps), *dy = s->dy + i * s->row + c;
+        for (int64_t j = 0; j < s->cols; j++, dy += s->col) {
+            const vec share = vset(down * share_of(s->across + j, s->w, s->taps));
+            NN_UNROLL(4) for (int v = 0; v < vecs; v++)
+                total[v] = vfma(load_lanes(dy + v * VL, lanes), share, total[v]);
+        }
+    }
+    NN_UNROLL(4) for (int v = 0; v < vecs; v++) store_lanes(dx + c + v * VL, total[v], lanes);
+}
+
+/* begin and end count rows of dx, of all images: each cell adds up the elements that were made of it. */
 NN_DEFINE_KERNEL(resize2d_backward) {
     const nn_resize2d_args *a = args;
     const int64_t c = a->c;
+    cell s = {.row = a->out_w * c, .col = c, .taps = a->taps};
+    REAL *dx = (REAL *)a->dx + begin * a->w * c;
     for (int64_t r = begin; r < end; r++) {
-        REAL *dx = (REAL *)a->dx + r * a->w * c;
-        memset(dx, 0, (size_t)(a->w * c) * sizeof(REAL));
-        for (int64_t i = 0; i < a->out_h; i++)
-            for (int t = 0; t < a->taps; t++) {
-                if (a->down[i].at[t] != r % a->h) continue;
-                const REAL share = (REAL)a->down[i].weight[t];
-                const REAL *dy = (const REAL *)a->dy + (r / a->h * a->out_h + i) * a->out_w * c;
-                for (int64_t j = 0; j < a->out_w; j++, dy += c)
-                    for (int u = 0; u < a->taps; u++)
-                        add(dx + a->across[j].at[u] * c, dy, vset(share * (REAL)a->across[j].weight[u]), c);
-            }
+        int64_t top = 0, left = 0;
+        s.h = r % a->h;
+        s.rows = takers(a->down, a->taps, a->out_h, s.h, &top) - top;
+        s.down = a->down + top;
+        for (s.w = 0; s.w < a->w; s.w++, dx += c) {
+            s.cols = takers(a->across, a->taps, a->out_w, s.w, &left) - left;
+            s.across = a->across + left;
+            s.dy = (const REAL *)a->dy + ((r / a->h * a->out_h + top) * a->out_w + left) * c;
+            int64_t k = 0;
+            for (; k + 4 * VL <= c; k += 4 * VL) gather(dx, &s, k, 4, VL);
+            for (; k < c; k += VL) gather(dx, &s, k, 1, nn_min(VL, c - k));
+        }
     }
 }

@@ -205,23 +205,36 @@ NN_DEFINE_KERNEL(lion_update) { WITH_FACTORS UPDATE_ALL(lion_at) }
 
 /*
  * The sum of the squares of the gradients in [begin, end), in double: squares of float32 numbers neither overflow nor
- * vanish there. Element i of a tensor's part goes to sum i mod VL.
+ * vanish there. Four vectors of sums, so that none waits for another: element i of a tensor's part goes to lane i, modulo
+ * their number, of all of them.
  */
-typedef double wide __attribute__((vector_size(VL * sizeof(double))));
+enum { SUMS = 4, SUM_LANES = VEC_BYTES / sizeof(double), SUMMED = SUMS * SUM_LANES };
+typedef double wide __attribute__((vector_size(VEC_BYTES)));
+typedef REAL narrow_at __attribute__((vector_size(SUM_LANES * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+
+NN_INLINE void add_squares(wide sums[SUMS], const REAL *g) {
+    NN_UNROLL(4) for (int s = 0; s < SUMS; s++) {
+        const wide part = __builtin_convertvector(*(const narrow_at *)(g + s * SUM_LANES), wide);
+        sums[s] += part * part;
+    }
+}
 
 NN_DEFINE_KERNEL(update_squares) {
     const nn_update_args *a = args;
     double *sum = &a->sums[begin / a->piece];
-    wide squares = {0};
+    wide sums[SUMS] = {{0}};
     for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {
         const tensor_part t = part_of(&a->tensors[k], &begin, &end);
-        for (int64_t i = 0; i < t.count; i += VL) {
-            const wide g = __builtin_convertvector(load_lanes(t.grad + i, nn_min(VL, t.count - i)), wide);
-            squares += g * g;
-        }
+        int64_t i = 0;
+        for (; i + SUMMED <= t.count; i += SUMMED) add_squares(sums, t.grad + i);
+        if (i >= t.count) continue;
+        REAL rest[SUMMED] = {0};
+        for (int64_t at = i; at < t.count; at++) rest[at - i] = t.grad[at];
+        add_squares(sums, rest);
     }
     *sum = 0;
-    for (int lane = 0; lane < VL; lane++) *sum += squares[lane];
+    for (int s = 0; s < SUMS; s++)
+        for (int lane = 0; lane < SUM_LANES; lane++) *sum += sums[s][lane];
 }
 
 /* Are all gradients finite? If not, *nonfinite = 1: the same value from every piece, so any order will do. */

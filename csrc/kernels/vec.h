@@ -74,6 +74,12 @@ NN_INLINE vec vkept(vec v) {
     return v;
 }
 
+/* p, in one register: GCC may otherwise work out the pointers to all rows of an unrolled loop before the first. */
+NN_INLINE REAL *pkept(REAL *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
+
 NN_INLINE vec vset(REAL a) { return a - (vec){0}; }
 NN_INLINE ivec ivset(INT a) { return a - (ivec){0}; }
 

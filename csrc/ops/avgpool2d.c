@@ -30,6 +30,8 @@ static nn_status plan(nn_op *op, nn_error *error) {
     window = nn_pool_window(op);
     const int64_t flops = nn_size_mul(op->y_count, window.kernel[0] * window.kernel[1]); /* kernels: at most 2^60 */
     op->flops = flops < 0 ? INT64_MAX : flops;
+    if (op->x_count > 0)
+        op->backward_bytes = nn_size_mul(nn_size_add(op->y[2], op->y[3]), (int64_t)sizeof(nn_extent));
     return NN_OK;
 }
 
@@ -66,13 +68,15 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
 
 static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     (void)error;
-    if (!io->dx) return NN_OK;
+    if (!io->dx || op->x_count == 0) return NN_OK;
     nn_avgpool2d_args args = args_of(op);
     args.dx = io->dx, args.dy = io->dy;
-    if (args.stride[0] >= args.kernel[0] && args.stride[1] >= args.kernel[1])
-        run(op, NN_KERNEL_avgpool2d_backward_disjoint, &args, args.out_h);
-    else
-        run(op, NN_KERNEL_avgpool2d_backward_gather, &args, args.h);
+    nn_extent *windows = io->work;
+    for (int axis = 0; axis < 2; axis++) {
+        args.windows[axis] = windows;
+        for (int64_t i = 0; i < op->y[2 + axis]; i++) *windows++ = nn_extent_of(&args, axis, i, op->x[2 + axis]);
+    }
+    run(op, NN_KERNEL_avgpool2d_backward, &args, args.h);
     return NN_OK;
 }
 

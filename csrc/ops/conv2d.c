@@ -43,9 +43,10 @@ static int64_t sums_count(const nn_op *op) {
 static int64_t larger(int64_t a, int64_t b) { return a < 0 || b < 0 ? -1 : a > b ? a : b; }
 
 static int64_t forward_bytes(const nn_op *op) {
-    const int64_t direct = nn_size_mul(forward_count(op), nn_dtype_bytes(op->dtype));
-    if (!nn_conv2d_is_winograd(op, NN_CONV2D_FORWARD)) return direct;
-    return larger(direct, nn_conv2d_winograd_bytes(op, op->x[1], op->channels));
+    int64_t most = nn_size_mul(forward_count(op), nn_dtype_bytes(op->dtype));
+    if (nn_conv2d_is_winograd(op, NN_CONV2D_FORWARD))
+        most = larger(most, nn_conv2d_winograd_bytes(op, op->x[1], op->channels));
+    return larger(most, nn_conv2d_paired_forward_bytes(op));
 }
 
 /* The two halves of backward run one after the other in the same workspace. */
@@ -57,6 +58,7 @@ static int64_t backward_bytes(const nn_op *op) {
         most = larger(most, nn_conv2d_winograd_bytes(op, op->channels, op->x[1]));
     if (nn_conv2d_is_winograd(op, NN_CONV2D_WEIGHT)) most = larger(most, nn_conv2d_winograd_gradient_bytes(op));
     if (nn_conv2d_is_paired(op)) most = larger(most, nn_conv2d_paired_gradient_bytes(op));
+    most = larger(most, nn_conv2d_paired_data_bytes(op));
     return most;
 }
 
@@ -190,6 +192,7 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
                            .axis = {forward_axis(op, 0), forward_axis(op, 1)}};
     set_weight(&args, op, true);
     if (nn_conv2d_is_winograd(op, NN_CONV2D_FORWARD)) nn_conv2d_winograd(op, &args);
+    else if (nn_conv2d_is_paired_forward(op)) nn_conv2d_paired_forward(op, &args);
     else correlate(op, &args, op->flops);
     return NN_OK;
 }
@@ -201,6 +204,11 @@ void nn_conv2d_backward_data(const nn_op *op, const nn_io *io, const void *bias)
     if (nn_conv2d_is_winograd(op, NN_CONV2D_DATA)) {
         for (int axis = 0; axis < 2; axis++) args.axis[axis] = backward_axis(op, axis, 0);
         nn_conv2d_winograd(op, &args);
+        return;
+    }
+    if (nn_conv2d_is_paired_data(op)) {
+        for (int axis = 0; axis < 2; axis++) args.axis[axis] = backward_axis(op, axis, 0);
+        nn_conv2d_paired_data(op, &args);
         return;
     }
     int64_t phases[2];

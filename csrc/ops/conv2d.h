@@ -38,11 +38,19 @@ bool nn_conv2d_is_winograd(const nn_op *op, nn_conv2d_pass pass);
 /* Pairs of a tap and an element along an axis, taps and elements one apart, that are no padding. */
 double nn_conv2d_taps_along(const nn_op *op, int axis);
 
-/* The same for the weight's gradient along the width alone, and its bytes of workspace; -1: too many. */
-bool nn_conv2d_is_paired(const nn_op *op);
+/* The same along the width alone, for each pass, and the bytes of workspace of what this batch or a smaller one may
+   choose; -1: too many. */
+bool nn_conv2d_is_paired(const nn_op *op); /* the weight's gradient */
+bool nn_conv2d_is_paired_forward(const nn_op *op);
+bool nn_conv2d_is_paired_data(const nn_op *op);
 int64_t nn_conv2d_paired_gradient_bytes(const nn_op *op);
+int64_t nn_conv2d_paired_forward_bytes(const nn_op *op);
+int64_t nn_conv2d_paired_data_bytes(const nn_op *op);
 /* What args of backward_weight say more there. */
 void nn_conv2d_set_pairs(const nn_op *op, nn_conv2d_args *args);
+/* dest = bias + source * weight. args say what they say to the direct kernels; workspace is `packed`. */
+void nn_conv2d_paired_forward(const nn_op *op, nn_conv2d_args *args);
+void nn_conv2d_paired_data(const nn_op *op, nn_conv2d_args *args);
 
 /* Bytes of workspace of the two below, for `rows` channels of the source and `columns` of dest; -1: too many. */
 int64_t nn_conv2d_winograd_bytes(const nn_op *op, int64_t rows, int64_t columns);

@@ -47,6 +47,7 @@ bool nn_conv2d_is_winograd(const nn_op *op, nn_conv2d_pass pass) {
  * would fall onto each other in the cache.
  */
 enum { MOST_PIECES = 8, PLANE_PADDING = 16 };
+enum { PACK_WORK = 16 }; /* of a byte of the transformed weight: the weight is read tap by tap */
 
 static void set_sizes(const nn_op *op, nn_conv2d_args *args, int64_t rows, int64_t columns) {
     args->row_stretch = (rows + 7) / 8 * 8;
@@ -101,7 +102,7 @@ void nn_conv2d_winograd(const nn_op *op, nn_conv2d_args *args) {
     const int64_t packed_bytes = bytes_of(op, packed_size(op, args->rows, args->columns));
     args->partial = (char *)args->packed + packed_bytes;
     const int64_t pieces = set_pieces(op, args, MOST_PIECES);
-    nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd_pack, op->dtype), args, args->rows, 8, packed_bytes);
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd_pack, op->dtype), args, args->rows, 8, PACK_WORK * packed_bytes);
     nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd, op->dtype), args, pieces, 1, op->flops);
 }
 

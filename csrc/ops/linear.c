@@ -22,6 +22,7 @@
  * - Else panels of weight^T are packed as they come.
  */
 enum { LONG_ROWS = 128, SWAP_SAMPLES = 16 };
+enum { PACK_WORK = 16 }; /* of an element of x: to transpose what another core may have written */
 
 static nn_kernel_id forward_kernel(int64_t n, int64_t in, int64_t out) {
     if (n <= 4 || out <= 4 || (out <= 12 && in >= LONG_ROWS)) return NN_KERNEL_linear_forward_dot;
@@ -47,7 +48,7 @@ static nn_kernel_id weight_kernel(int64_t n, nn_dtype dtype) {
  * batches so few that they fit a buffer that stays in that cache, else as many as the form wants.
  */
 enum { STRIP_WEIGHTS = 1 << 14, STRIP_SAMPLES = 32, STRIP_BYTES = 24 << 10 };
-enum { DESCENT_SAMPLES = 8 }; /* the product and the plain step in one kernel */
+enum { DESCENT_SAMPLES = 8 }; /* the plain step is a kernel of its own, row by row; else tiles take it */
 
 typedef struct strips_args {
     nn_linear_args linear;
@@ -99,6 +100,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->needs = NN_NEEDS_X;
     op->overwrites = true;
     op->finishes = op->weight_count >= STRIP_WEIGHTS && n <= STRIP_SAMPLES;
+    op->descends = op->weight_count >= STRIP_WEIGHTS && n <= NN_LINEAR_DEPTH / nn_dtype_bytes(op->dtype);
     return NN_OK;
 }
 
@@ -109,7 +111,7 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
     const nn_kernel_id id = forward_kernel(args.n, args.in, args.out);
     if (id == NN_KERNEL_linear_forward_swapped)
         nn_parallel(nn_kernel(NN_KERNEL_linear_pack_input, op->dtype), &args, args.n, NN_LINEAR_PACK_PIECE,
-                    op->x_count);
+                    PACK_WORK * op->x_count);
     nn_parallel(nn_kernel(id, op->dtype), &args, args.out, NN_LINEAR_PIECE, op->flops);
     return NN_OK;
 }
@@ -129,9 +131,11 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
                     args.n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE, op->flops);
     if (args.n == 0 || !(io->dweight || io->dbias)) return NN_OK;
     nn_kernel_fn *kernel = nn_kernel(weight_kernel(args.n, op->dtype), op->dtype);
-    if (io->finish && io->finish->plain && io->finish->aside && args.n <= DESCENT_SAMPLES) {
-        const nn_linear_descent_args descent = {.linear = args, .weight = io->finish->weight, .rate = io->finish->rate};
-        nn_parallel(nn_kernel(NN_KERNEL_linear_descent, op->dtype), &descent, args.out, NN_LINEAR_WEIGHT_PIECE,
+    if (io->finish && io->finish->plain && io->finish->aside && args.n <= NN_LINEAR_DEPTH / nn_dtype_bytes(op->dtype)) {
+        args.descent = io->finish->weight;
+        args.rate = io->finish->rate;
+        if (args.n <= DESCENT_SAMPLES) kernel = nn_kernel(NN_KERNEL_linear_descent, op->dtype);
+        nn_parallel(kernel, &args, args.out, NN_LINEAR_WEIGHT_PIECE,
                     nn_work(op->flops, op->weight_count * nn_dtype_bytes(op->dtype) * 2));
     } else if (io->finish) {
         const int64_t element = nn_dtype_bytes(op->dtype);
@@ -139,7 +143,7 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
                                     .row_bytes = args.in * element,
                                     .few = are_few(args.n, op->dtype)};
         nn_parallel(finish_strips, &strips, args.out, NN_LINEAR_WEIGHT_PIECE,
-                    nn_work(op->flops, op->weight_count * element * 4));
+                    nn_work(op->flops, op->weight_count * element * (io->finish->plain ? 2 : 4)));
     } else {
         nn_parallel(kernel, &args, args.out, NN_LINEAR_WEIGHT_PIECE, op->flops);
     }

@@ -4,6 +4,10 @@
  * Saved for backward: the position of each winner in its window, row-major; a byte for windows of up to 255
  * elements, else 2 or 4. Where io->saved is NULL no index is made.
  *
+ * With op->relu, ReLU is part of it: y = the largest element after ReLU, dx = the gradient of what ReLU reads. The
+ * largest is the same before and after, so ReLU is computed of y alone; and where y is 0 its derivative is, so that the
+ * index names no element there, and backward needs to know nothing. Bit for bit the two operations one after the other.
+ *
  * Backward, dy (n, c, out_h, out_w): dx (n, c, h, w) = the sum of dy over the windows that an element won. An
  * index that forward did not make gives a wrong dx, but nothing is written outside of it.
  */
@@ -32,7 +36,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->saved_bytes = nn_size_mul(op->y_count, index_bytes);
     if (op->x_count < 0 || op->saved_bytes < 0)
         return nn_fail(error, NN_MEMORY_ERROR, "x", -1, op->x[0], "small enough to count in", INT64_MAX);
-    const int64_t flops = nn_size_mul(op->y_count, area);
+    const int64_t flops = nn_size_mul(op->y_count, area); /* with ReLU or without: a comparison each */
     op->flops = flops < 0 ? INT64_MAX : flops;
     op->needs = NN_NEEDS_SAVED;
     return NN_OK;
@@ -40,7 +44,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
 
 static nn_maxpool2d_args args_of(const nn_op *op) {
     nn_maxpool2d_args args = {.n = op->x[0], .c = op->x[1], .h = op->x[2], .w = op->x[3],
-                              .out_h = op->y[2], .out_w = op->y[3]};
+                              .out_h = op->y[2], .out_w = op->y[3], .relu = op->relu};
     const nn_window window = nn_pool_window(op);
     args.adaptive = window.adaptive;
     for (int axis = 0; axis < 2; axis++) {

@@ -104,12 +104,23 @@ static nn_update_args args_of(const nn_update *update, double squares) {
     return args;
 }
 
+/*
+ * A large tensor is a job of its own, the small ones between two of them are another: so a thread updates those rows of
+ * a weight whose gradient it has summed, and that it will read, which are in its cache.
+ */
+enum { LARGE = 4 * NN_UPDATE_PIECE };
+
 static void run_tensors(const nn_update *update, const nn_update_args *args) {
-    int64_t total = 0;
-    for (int64_t i = 0; i < args->tensor_count; i++) total += args->tensors[i].count;
     const int64_t touched = 3 + 2 * states_of(update) + (update->clear_grad ? 1 : 0);
-    nn_parallel(nn_kernel(rules[update->kind].kernel, update->dtype), args, total, NN_UPDATE_PIECE,
-                total * nn_dtype_bytes(update->dtype) * touched);
+    nn_update_args job = *args;
+    for (int64_t left = args->tensor_count; left > 0; left -= job.tensor_count, job.tensors += job.tensor_count) {
+        int64_t total = job.tensors[0].count;
+        job.tensor_count = 1;
+        while (total < LARGE && job.tensor_count < left && job.tensors[job.tensor_count].count < LARGE)
+            total += job.tensors[job.tensor_count++].count;
+        nn_parallel(nn_kernel(rules[update->kind].kernel, update->dtype), &job, total, NN_UPDATE_PIECE,
+                    total * nn_dtype_bytes(update->dtype) * touched);
+    }
 }
 
 /* Of its tensors, of which the first is number `first` of all. */

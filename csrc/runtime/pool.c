@@ -9,6 +9,10 @@
  * The gate is one word, number << 32 | OPEN | workers inside. A worker enters by adding 1 while it is open and
  * its number is new, and leaves by subtracting 1; so the job cannot change while somebody reads it.
  *
+ * Each thread has a part of the pieces, always the same one of its index, and takes from the others' when it has done
+ * its own: so the operations of a network, one after the other, find what they read in the cache of the core that
+ * wrote it (their pieces are samples, rows, elements: halves of arrays that mean the same), and nobody waits.
+ *
  * An idle worker looks at the gate for SPIN_NS and then sleeps; so does the owner while the last pieces run.
  */
 #include <fenv.h>
@@ -16,13 +20,15 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <time.h>
 
 #include "../ops/op.h"
+#include "place.h"
 #include "runtime.h"
+#include "spin.h"
 
 enum {
-    SPIN_NS = 20000,      /* about two wake-ups: the operations of a step follow each other faster than that */
+    MOVED = 8,            /* workers that are kept off their caller's CPU: where there are more, it is no matter */
+    AWAKE = -1,
     STACK_BYTES = 2 << 20 /* kernels take up to 48 KB, thread-local data counts; some systems' default is 128 KB */
 };
 
@@ -43,6 +49,7 @@ static struct {
     nn_kernel_fn *kernel;
     const void *args;
     int64_t total, piece;
+    int parts;
     fenv_t environment; /* of the caller: who runs a piece must not show, with subnormals flushed or not */
 
     /* The owner's books. */
@@ -51,7 +58,6 @@ static struct {
     int refused; /* the thread count at which the system refused another worker: not asked again */
 
     _Alignas(64) atomic_uint_least64_t gate;
-    _Alignas(64) atomic_int_least64_t next; /* the piece to be handed out next */
     _Alignas(64) atomic_bool owned;
     atomic_int keep; /* workers numbered `keep` and above go home */
     atomic_int most; /* those numbered `most` and above stay out of the open job: its caller wants no more */
@@ -67,37 +73,17 @@ static struct {
     .emptied = PTHREAD_COND_INITIALIZER,
 };
 
+/* Parts of the job: 0 is the owner's, w + 1 worker w's. `end` is written as the job is. */
+static struct part {
+    _Alignas(64) atomic_int_least64_t next; /* the piece to be handed out next */
+    int64_t end;
+} parts[NN_THREADS_MAX];
+
+static int kept_off[MOVED]; /* the CPU, plus one, that a sleeping worker is kept off; under the mutex */
+
 static atomic_int threads_wanted; /* 0: not asked yet */
 static _Thread_local int threads_limit; /* of the calls of this thread; 0: none of its own */
 static atomic_int_least64_t threshold = THRESHOLD;
-
-/* ---- waiting ----------------------------------------------------------------------------------------- */
-
-static void relax(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb"); /* "yield" is no pause on most cores */
-#endif
-}
-
-static int64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* Looks until condition(arg) holds, for SPIN_NS at most; returns whether it does. */
-static bool spin_until(bool (*condition)(const void *), const void *arg) {
-    const int64_t end = now_ns() + SPIN_NS;
-    do {
-        for (int i = 0; i < 16; i++) {
-            if (condition(arg)) return true;
-            relax();
-        }
-    } while (now_ns() < end);
-    return condition(arg);
-}
 
 /* ---- workers ----------------------------------------------------------------------------------------- */
 
@@ -141,21 +127,30 @@ static void run_piece(int64_t i) {
     pool.kernel(pool.args, begin, pool.total - begin < pool.piece ? pool.total : begin + pool.piece);
 }
 
-/* Runs pieces until none is left; returns how many. */
-static int64_t run_pieces(int64_t pieces) {
+/* Runs pieces until none is left, those of part `own` first; returns how many. */
+static int64_t run_pieces(int own) {
     int64_t ran = 0;
-    for (int64_t i; (i = atomic_fetch_add(&pool.next, 1)) < pieces; ran++) run_piece(i);
+    for (int k = 0; k < pool.parts; k++) {
+        struct part *part = &parts[(own + k) % pool.parts];
+        if (atomic_load_explicit(&part->next, memory_order_relaxed) >= part->end) continue;
+        for (int64_t i; (i = atomic_fetch_add(&part->next, 1)) < part->end; ran++) run_piece(i);
+    }
     return ran;
 }
 
 static int64_t count_pieces(int64_t total, int64_t piece) { return total / piece + (total % piece != 0); }
 
 static void sleep_until_called(const worker *w) {
+    const bool moved = w->index < MOVED;
     pthread_mutex_lock(&pool.mutex);
+    if (moved) kept_off[w->index] = 0;
     atomic_fetch_add(&pool.sleepers, 1); /* before the look at the gate: see wake_workers */
     while (!is_called(w)) pthread_cond_wait(&pool.called, &pool.mutex);
     atomic_fetch_sub(&pool.sleepers, 1);
+    const int off = moved ? kept_off[w->index] : 0;
+    if (moved) kept_off[w->index] = AWAKE;
     pthread_mutex_unlock(&pool.mutex);
+    if (off > 0) nn_cpu_allow(off - 1);
 }
 
 static void *run_worker(void *index) {
@@ -163,7 +158,7 @@ static void *run_worker(void *index) {
     while (!dismissed(&w)) {
         if (enter(&w)) {
             fesetenv(&pool.environment);
-            const int64_t ran = run_pieces(count_pieces(pool.total, pool.piece));
+            const int64_t ran = run_pieces(w.index + 1);
             atomic_fetch_add(&pool.pieces_by_workers, ran);
             leave();
         } else if (!spin_until(is_called, &w)) {
@@ -179,6 +174,17 @@ static bool own(void) { return !atomic_load(&pool.owned) && !atomic_exchange(&po
 
 static void disown(void) { atomic_store(&pool.owned, false); }
 
+/*
+ * On a machine of few CPUs that are busy, Linux wakes a thread on the CPU of whoever woke it, and leaves it there for
+ * many milliseconds: two threads take turns on one CPU while the other is idle. So it is kept off the caller's until
+ * it is awake. Under the mutex.
+ */
+static void keep_off(void) {
+    const int here = nn_cpu_here();
+    for (int w = 0; here >= 0 && w < MOVED && w < pool.count; w++)
+        if (kept_off[w] == 0 && nn_cpu_avoid(pool.thread[w], here)) kept_off[w] = here + 1;
+}
+
 /* `most` workers or fewer sleep no longer. The gate is open (or workers dismissed) already: whoever does not
    see that counts as a sleeper before we look. */
 static void wake_workers(int64_t most) {
@@ -186,6 +192,7 @@ static void wake_workers(int64_t most) {
     if (sleepers == 0) return;
     /* Passing through the mutex: who has looked but does not wait yet will wait before we signal. */
     pthread_mutex_lock(&pool.mutex);
+    keep_off();
     pthread_mutex_unlock(&pool.mutex);
     if (most >= sleepers) pthread_cond_broadcast(&pool.called);
     else
@@ -218,6 +225,7 @@ static void hire(int count, int threads) {
     pool.refused = 0;
     while (pool.count < count) {
         void *index = (void *)(intptr_t)pool.count;
+        if (pool.count < MOVED) kept_off[pool.count] = AWAKE;
         if (pthread_create(&pool.thread[pool.count], &attributes, run_worker, index) != 0) {
             pool.refused = threads; /* the work gets done by those that are here */
             break;
@@ -231,6 +239,24 @@ static void hire(int count, int threads) {
 static bool is_empty(const void *unused) {
     (void)unused;
     return (atomic_load(&pool.gate) & INSIDE) == 0;
+}
+
+/* Even ones; the owner's begins after its first `taken` pieces. */
+static void set_parts(int64_t pieces, int count, int64_t taken) {
+    const int64_t each = pieces / count, rest = pieces % count;
+    pool.parts = count;
+    for (int64_t i = 0, at = 0; i < count; i++) {
+        atomic_store_explicit(&parts[i].next, i ? at : taken, memory_order_relaxed); /* the gate publishes it */
+        parts[i].end = at += each + (i < rest);
+    }
+}
+
+/* Whether a worker has been handed a piece; the owner has not asked for one yet. */
+static bool have_begun(void) {
+    bool begun = false;
+    for (int64_t i = 1; i < pool.parts; i++)
+        begun = begun || atomic_load(&parts[i].next) > parts[i - 1].end;
+    return begun;
 }
 
 static void wait_until_empty(void) {
@@ -281,15 +307,15 @@ void nn_parallel(nn_kernel_fn *kernel, const void *args, int64_t total, int64_t 
     fegetenv(&pool.environment);
     /* Tests want to see both at work, however small it is: one piece for the caller, one for a worker. */
     const bool share = least == 0 && pool.count > 0;
-    atomic_store(&pool.next, share ? 1 : 0);
+    set_parts(pieces, (workers < pool.count ? workers : pool.count) + 1, share);
     atomic_store(&pool.most, most);
     atomic_store(&pool.gate, ((atomic_load(&pool.gate) >> 32) + 1) << 32 | OPEN);
     wake_workers(most < pool.count ? NN_THREADS_MAX : pieces - 1); /* whom a signal wakes is not ours to say */
     if (share) {
         run_piece(0);
-        while (atomic_load(&pool.next) == 1) sched_yield();
+        while (!have_begun()) sched_yield();
     }
-    run_pieces(pieces);
+    run_pieces(0);
     atomic_fetch_and(&pool.gate, ~OPEN);
     wait_until_empty();
     disown();

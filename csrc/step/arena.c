@@ -59,12 +59,14 @@ static void set_lifetimes(nn_step *step) {
         const int64_t bytes = loss ? (int64_t)sizeof(double) : nn_size_mul(nn_size_product(value->shape, 4), each);
         /* A source is gathered before the first forward; what a run gives stays readable after it. */
         const bool stays = loss || value->output >= 0;
-        alive_from(&value->y, bytes, v < step->sources ? 0 : end, stays ? end : 0);
+        const bool merged = v >= step->sources && step->nodes[v - step->sources].merged;
+        alive_from(&value->y, merged ? 0 : bytes, v < step->sources ? 0 : end, stays ? end : 0);
         /* The gradient of an output that nobody else reads stays where the caller has it. */
         const bool own = v >= step->sources && value->read;
         alive_from(&value->dy, own ? bytes : 0, value->seeded ? step->count : end, 0);
     }
-    for (int64_t i = 0; i < step->count; i++) set_node_lifetimes(step, i);
+    for (int64_t i = 0; i < step->count; i++)
+        if (!step->nodes[i].merged) set_node_lifetimes(step, i);
     const nn_op *loss = &step->nodes[step->count - 1].given.op;
     const int64_t target = loss->reads_labels ? (int64_t)sizeof(int64_t) : element;
     alive_from(&step->target, nn_size_mul(loss->target_count, target), 0, end);
@@ -78,6 +80,13 @@ static void take_in(nn_place *a, const nn_place *b) {
     alive_at(a, b->to);
 }
 
+/* Whether a node may write over what it reads, forward and backward: nobody else has it. */
+static bool is_in_place(const nn_step *step, const step_node *node) {
+    const int64_t x = node->given.inputs[0];
+    return node->given.op.elementwise && !node->merged && x >= step->sources && step->values[x].readers == 1 &&
+           step->values[x].output < 0;
+}
+
 /*
  * An activation writes over what it reads, where nobody else reads that: y over x, and dx over dy. So a layer and its
  * activation move half the bytes through the cache.
@@ -88,7 +97,7 @@ static void set_in_place(nn_step *step) {
     for (int64_t i = 0; i < step->count; i++) {
         const step_node *node = &step->nodes[i];
         const int64_t y = step->sources + i, x = node->given.inputs[0];
-        if (!node->given.op.elementwise || x < step->sources || values[x].readers != 1 || values[x].output >= 0) continue;
+        if (!is_in_place(step, node)) continue;
         if (node->given.op.needs & NN_NEEDS_X || step->nodes[x - step->sources].given.op.needs & NN_NEEDS_Y) continue;
         values[y].y_in = values[x].y_in;
         take_in(&values[values[x].y_in].y, &values[y].y);
@@ -96,7 +105,7 @@ static void set_in_place(nn_step *step) {
     for (int64_t i = step->count - 1; i >= 0; i--) {
         const step_node *node = &step->nodes[i];
         const int64_t y = step->sources + i, x = node->given.inputs[0];
-        if (!node->given.op.elementwise || x < step->sources || values[x].readers != 1 || values[x].output >= 0) continue;
+        if (!is_in_place(step, node)) continue;
         if (!values[y].dy.bytes || values[y].dy.bytes != values[x].dy.bytes) continue;
         values[x].dy_in = values[y].dy_in;
         take_in(&values[values[y].dy_in].dy, &values[x].dy);

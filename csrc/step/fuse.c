@@ -58,9 +58,11 @@ nn_status nn_step_fuse(nn_step *step, step_batch *batch, nn_update *const *updat
     for (int64_t i = 0; i < step->count; i++) {
         step_node *node = &step->nodes[i];
         node->fused = false;
-        if (!node->fusible || !node->given.op.finishes || is_read(step, batch, &node->given)) continue;
+        const nn_op *op = &node->given.op;
+        if (!node->fusible || !(op->finishes || op->descends) || is_read(step, batch, &node->given)) continue;
         const int64_t at = find(&node->given, updates, count, &node->rule);
         if (at < 0 || nn_is_taken(&step->taken, at)) continue;
+        if (!op->finishes && !(node->rule.finish.plain && step->unseen)) continue;
         step->taken.bits[at / 64] |= UINT64_C(1) << at % 64;
         node->rule.finish.aside = step->unseen && node->zero;
         batch->fused = node->fused = true;

@@ -55,6 +55,28 @@ static nn_status check_outputs(nn_step *step, nn_error *error) {
     return NN_OK;
 }
 
+/*
+ * Max-pooling and the ReLU before or after it are one operation (ops/maxpool2d.c), which the second of the two runs;
+ * the value between them, which nobody else may read, is nowhere.
+ */
+static void merge(nn_step *step) {
+    for (int64_t i = 1; i < step->count; i++) {
+        step_node *second = &step->nodes[i], *first = second - 1;
+        const nn_kind kinds[] = {first->given.op.kind, second->given.op.kind};
+        const bool pooled_last = kinds[0] == NN_OP_RELU && kinds[1] == NN_OP_MAXPOOL2D;
+        const bool pooled_first = kinds[0] == NN_OP_MAXPOOL2D && kinds[1] == NN_OP_RELU;
+        step_value *between = &step->values[step->sources + i - 1];
+        if (!pooled_last && (!pooled_first || first->given.op.relu)) continue;
+        if (second->given.inputs[0] != step->sources + i - 1 || between->readers != 1 || between->output >= 0) continue;
+        if (first->given.calls || second->given.calls) continue;
+        if (pooled_first) second->given.op = first->given.op;
+        second->given.op.relu = first->merged = true;
+        second->given.inputs[0] = first->given.inputs[0];
+        second->reads_source = first->reads_source;
+        between->readers = 0;
+    }
+}
+
 /* Backwards from the outputs: only what leads to one has a gradient. */
 static void mark_live(nn_step *step) {
     for (int64_t k = 0; k < step->output_count; k++) step->values[step->outputs[k]].live = true;
@@ -142,6 +164,7 @@ nn_status nn_step_connect(nn_step *step, int64_t *node, nn_error *error) {
             return nn_fail(error, NN_VALUE_ERROR, "readers of source", v, 0, "at least", 1);
     nn_status status = check_outputs(step, error);
     if (status != NN_OK) return status;
+    merge(step);
     mark_live(step);
     mark_trained(step);
     mark_first_writers(step);

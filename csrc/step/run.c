@@ -1,6 +1,7 @@
 /*
  * run.c: one batch through a step: forward, loss, backward, update.
  */
+#include <math.h>
 #include <string.h>
 
 #include "../kernels/arithmetic.h"
@@ -29,6 +30,7 @@ static nn_io *buffers(nn_step *step, step_node *node, const step_batch *batch) {
 
 nn_status nn_step_forward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error) {
     step_node *node = &step->nodes[i];
+    if (node->merged) return NN_OK;
     nn_io *io = buffers(step, node, batch);
     const bool counts = batch->training && node->given.calls && node->given.op.training && node->given.op.x[0] > 0;
     if (counts) io->call = *node->given.calls;
@@ -143,8 +145,8 @@ nn_status nn_step_update(nn_step *step, const step_batch *batch, nn_update *cons
 }
 
 static nn_status run_batch(nn_step *step, nn_step_mode mode, const void *const *x, const void *target, int64_t n,
-                           nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
-                           nn_error *error) {
+                           nn_update *const *updates, int64_t update_count, double *loss, bool *given_up,
+                           int64_t *node, nn_error *error) {
     nn_status status = nn_step_begin(step, n, node, error);
     if (status != NN_OK) return status;
     const bool training = mode >= NN_STEP_GRADIENTS;
@@ -159,13 +161,16 @@ static nn_status run_batch(nn_step *step, nn_step_mode mode, const void *const *
     const int64_t end = mode == NN_STEP_PREDICT ? step->forwards : step->count;
     status = forward(step, end, &batch, node, error);
     if (status != NN_OK || mode == NN_STEP_PREDICT) return status;
-    if (mode == NN_STEP_TRAIN) status = nn_step_fuse(step, &batch, updates, update_count, error);
+    memcpy(loss, nn_step_value(step, step->sources + step->count - 1), sizeof *loss);
+    *given_up = mode == NN_STEP_TRAIN_FINITE && !isfinite(*loss);
+    if (*given_up) return NN_OK;
+    const bool updating = mode >= NN_STEP_TRAIN;
+    if (updating) status = nn_step_fuse(step, &batch, updates, update_count, error);
     if (training && status == NN_OK) {
         nn_step_zero(step);
         status = backward(step, step->count - 1, &batch, node, error);
     }
-    if (status == NN_OK && mode == NN_STEP_TRAIN) status = nn_step_update(step, &batch, updates, update_count, error);
-    if (status == NN_OK) memcpy(loss, nn_step_value(step, step->sources + step->count - 1), sizeof *loss);
+    if (status == NN_OK && updating) status = nn_step_update(step, &batch, updates, update_count, error);
     return status;
 }
 
@@ -173,9 +178,10 @@ nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *const *x, co
                       nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
                       nn_error *error) {
     const int limit = nn_threads_limit(step->threads);
-    nn_status status = run_batch(step, mode, x, target, n, updates, update_count, loss, node, error);
+    bool given_up = false;
+    nn_status status = run_batch(step, mode, x, target, n, updates, update_count, loss, &given_up, node, error);
     nn_threads_limit(limit);
-    nn_step_end(step, status == NN_OK);
+    nn_step_end(step, status == NN_OK && !given_up);
     return status;
 }
 

@@ -120,7 +120,9 @@ const void *nn_step_value(const nn_step *step, int64_t value) {
 
 int64_t nn_step_recorded(const nn_step *step) { return step->recorded; }
 
-bool nn_step_learns(const nn_step *step, int64_t node) { return step->nodes[node].trained; }
+bool nn_step_merged(const nn_step *step, int64_t node) { return step->nodes[node].merged; }
+
+bool nn_step_learns(const nn_step *step, int64_t node) { return step->nodes[node + step->nodes[node].merged].trained; }
 
 void nn_step_forget(nn_step *step) { step->recorded = -1; }
 

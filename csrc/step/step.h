@@ -40,6 +40,7 @@ typedef struct step_node {
     bool loss;
     bool trained;     /* takes part in backward, also where nobody asks for the gradient of a source */
     bool overwrite;   /* its backward writes the gradients: they need not be zeroed */
+    bool merged;      /* the node after it does its work: it is not run, its value is nowhere */
 
     /* Of the weight alone; fuse.c. */
     bool fusible; /* the update may follow each part of the gradient: no other node has the weight */

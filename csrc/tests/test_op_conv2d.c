@@ -98,6 +98,12 @@ static void check_sizes(void) {
     CHECK(check_shape((const int64_t[]){9, 2, 7, 6}, 17, 1, five, true));
     CHECK(check_shape((const int64_t[]){9, 1, 12, 15}, 3, 1, windows[11], true));
     CHECK(check_shape((const int64_t[]){9, 2, 12, 15}, 3, 1, windows[12], true)); /* an even number of taps */
+    /* Pairs of elements, for y and dx: images beyond a vector's, columns beyond a panel's, a row longer than a chunk. */
+    CHECK(check_shape((const int64_t[]){16, 5, 7, 10}, 11, 1, five, true));
+    CHECK(check_shape((const int64_t[]){29, 4, 6, 9}, 16, 1, three, true));
+    CHECK(check_shape((const int64_t[]){15, 14, 6, 8}, 9, 1, five, false));
+    CHECK(check_shape((const int64_t[]){3, 4, 5, 150}, 16, 1, five, true));
+    CHECK(check_shape((const int64_t[]){16, 2, 6, 12}, 5, 1, windows[12], true));
 }
 
 static void check_refused(const int64_t x[4], int64_t out, int64_t groups, nn_window window, nn_status expected,
@@ -128,6 +134,7 @@ static void check_plans(void) {
         products_check_smaller_batches(convolution((const int64_t[]){40, 6, 12, 13}, 8, 2, windows[w], true));
         products_check_smaller_batches(convolution((const int64_t[]){40, 6, 12, 13}, 6, 6, windows[w], true));
         products_check_smaller_batches(convolution((const int64_t[]){40, 2, 12, 13}, 6, 1, windows[w], true));
+        products_check_smaller_batches(convolution((const int64_t[]){40, 6, 12, 13}, 16, 1, windows[w], true));
     }
 }
 

@@ -106,6 +106,47 @@ static void describe(const nn_op *op, values kind) {
             w->adaptive, kind);
 }
 
+/* Forward without and with an index, then backward; every byte that they should write is there. */
+static void run_pool(const nn_op *op, const void *x, void *y, void *index, void *dx, const void *dy) {
+    const size_t y_bytes = (size_t)(op->y_count * nn_dtype_bytes(op->dtype));
+    void *plain = malloc(y_bytes + 1);
+    CHECK_EQUAL(nn_op_forward(op, &(nn_io){.y = plain, .x = x}, NULL), NN_OK);
+    CHECK_EQUAL(nn_op_forward(op, &(nn_io){.y = y, .x = x, .saved = index}, NULL), NN_OK);
+    CHECK(memcmp(y, plain, y_bytes) == 0);
+    CHECK_EQUAL(nn_op_backward(op, &(nn_io){.dx = dx, .dy = dy, .saved = index}, NULL), NN_OK);
+    free(plain);
+}
+
+/* With ReLU in it, pooling gives the bits of ReLU and then pooling, and of pooling and then ReLU. */
+static void check_relu(nn_op op, values kind, const void *x) {
+    const size_t each = (size_t)nn_dtype_bytes(op.dtype), x_bytes = (size_t)op.x_count * each;
+    const size_t y_bytes = (size_t)op.y_count * each;
+    void *y = malloc(y_bytes), *dy = malloc(y_bytes), *index = malloc((size_t)op.saved_bytes), *dx = malloc(x_bytes);
+    void *y_apart = malloc(y_bytes), *dy_apart = malloc(y_bytes), *x_apart = malloc(x_bytes), *dx_apart = malloc(x_bytes);
+    for (int64_t i = 0; i < op.y_count; i++) set(dy, op.dtype, i, value(WILD, i));
+
+    nn_op fused = op, relu = {.kind = NN_OP_RELU, .dtype = op.dtype};
+    fused.relu = true;
+    CHECK_EQUAL(nn_op_plan(&fused, NULL), NN_OK);
+    run_pool(&fused, x, y, index, dx, dy);
+
+    memcpy(relu.x, op.x, sizeof relu.x);
+    CHECK_EQUAL(nn_op_plan(&relu, NULL), NN_OK);
+    CHECK_EQUAL(nn_op_forward(&relu, &(nn_io){.y = x_apart, .x = x}, NULL), NN_OK);
+    run_pool(&op, x_apart, y_apart, index, dx_apart, dy);
+    CHECK_EQUAL(nn_op_backward(&relu, &(nn_io){.dx = dx_apart, .dy = dx_apart, .y = x_apart}, NULL), NN_OK);
+    if (!CHECK(memcmp(y, y_apart, y_bytes) == 0 && memcmp(dx, dx_apart, x_bytes) == 0)) describe(&op, kind);
+
+    memcpy(relu.x, op.y, sizeof relu.x);
+    CHECK_EQUAL(nn_op_plan(&relu, NULL), NN_OK);
+    CHECK_EQUAL(nn_op_forward(&op, &(nn_io){.y = y_apart, .x = x, .saved = index}, NULL), NN_OK);
+    CHECK_EQUAL(nn_op_forward(&relu, &(nn_io){.y = y_apart, .x = y_apart}, NULL), NN_OK);
+    CHECK_EQUAL(nn_op_backward(&relu, &(nn_io){.dx = dy_apart, .dy = dy, .y = y_apart}, NULL), NN_OK);
+    CHECK_EQUAL(nn_op_backward(&op, &(nn_io){.dx = dx_apart, .dy = dy_apart, .saved = index}, NULL), NN_OK);
+    if (!CHECK(memcmp(y, y_apart, y_bytes) == 0 && memcmp(dx, dx_apart, x_bytes) == 0)) describe(&op, kind);
+    free(y), free(dy), free(index), free(dx), free(y_apart), free(dy_apart), free(x_apart), free(dx_apart);
+}
+
 static void check_pool(nn_op op, values kind) {
     const nn_status status = nn_op_plan(&op, NULL);
     if (status != NN_OK) return; /* the geometry has its own test */
@@ -126,6 +167,7 @@ static void check_pool(nn_op op, values kind) {
     CHECK(op.y_count == 0 || memcmp(y, plain, (size_t)(op.y_count * bytes)) == 0);
 
     CHECK_EQUAL(nn_op_backward(&op, &(nn_io){.dx = dx, .dy = dy, .saved = index}, NULL), NN_OK);
+    check_relu(op, kind, x);
     bool routed = true;
     for (int64_t i = 0; i < op.x_count; i++) routed = routed && get(dx, op.dtype, i) == expected[i]; /* integers: exact */
     if (!CHECK(routed)) describe(&op, kind);

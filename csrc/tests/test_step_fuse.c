@@ -10,7 +10,7 @@
 #include "nncore.h"
 #include "step_network.h"
 
-enum { WIDE_IN = 133, WIDE_OUT = 127, WEIGHTS = WIDE_IN * WIDE_OUT, BIG = 33 };
+enum { WIDE_IN = 133, WIDE_OUT = 127, WEIGHTS = WIDE_IN * WIDE_OUT, BIG = 260 };
 
 /* Linear and MSE, with all that an optimiser may hold. */
 typedef struct wide {
@@ -59,7 +59,7 @@ static void train(wide *w, int64_t n, bool apart) {
 
 static void same_bits(nn_update_kind kind) {
     wide *fused = make_wide(kind), *apart = make_wide(kind);
-    const int64_t sizes[] = {1, 1, 1, 7, 8, 9, 32, BIG, 2, 2, 0, 1};
+    const int64_t sizes[] = {1, 1, 1, 7, 8, 9, 32, 33, 256, BIG, 2, 2, 0, 1};
     nn_step_unseen(fused->step, true);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         train(fused, sizes[i], false);

@@ -71,7 +71,7 @@ int main(void) {
     const nn_rows rows[2] = {{.data = indices}, {.data = x}};
     for (int kind = 0; kind < KINDS; kind++) {
         indices[5 * LENGTH + 1] = bad[kind];
-        for (int mode = NN_STEP_PREDICT; mode <= NN_STEP_TRAIN; mode++) {
+        for (int mode = NN_STEP_PREDICT; mode <= NN_STEP_TRAIN_FINITE; mode++) {
             CHECK_EQUAL(nn_step_run(step, mode, batch, target, ROWS, NULL, 0, &loss, &node, &error), NN_INDEX_ERROR);
             CHECK(node == 0 && error.index == 5 * LENGTH + 1 && error.got == bad[kind]);
         }
@@ -104,6 +104,9 @@ int main(void) {
     CHECK_EQUAL(nn_step_run(step, NN_STEP_TRAIN, poison, target, ROWS, updates, 1, &loss, &node, &error),
                 NN_VALUE_ERROR);
     unmoved(n, fresh);
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_TRAIN_FINITE, poison, target, ROWS, updates, 1, &loss, &node, &error), NN_OK);
+    CHECK(isnan(loss));
+    unmoved(n, fresh);
     for (int stop = 0; stop < 2; stop++) {
         nn_epoch epoch = {.mode = NN_STEP_TRAIN, .x = poisoned, .target = {.data = target}, .samples = ROWS,
                           .batch = ROWS, .order = order, .loss = losses, .stop_at_nonfinite = stop};
@@ -115,7 +118,7 @@ int main(void) {
     unmoved(n, fresh);
 
     /* A batch that is done stays done; the halves, too; indices get no gradient whatever dx is. */
-    CHECK_EQUAL(nn_step_run(step, NN_STEP_TRAIN, batch, target, ROWS, updates, 1, &loss, &node, &error), NN_OK);
+    CHECK_EQUAL(nn_step_run(step, NN_STEP_TRAIN_FINITE, batch, target, ROWS, updates, 1, &loss, &node, &error), NN_OK);
     CHECK(n->calls[0] == 8 && n->calls[1] == 10 && n->mean[0] != fresh->mean[0]);
     nn_step_give_up(step);
     CHECK_EQUAL(n->calls[1], 10);

@@ -11,9 +11,9 @@ import nncore as nc
 from nncore import nn, optim
 from nncore._core import engine
 
-# The second to fourth are taken whole in registers, or in strips; the others in strips where the
-# gradient lies, or by the separate pass, as their sizes of batch have it.
-SIZES = [8, 1, 1, 5, 9, 32, 40, 0, 1]
+# Steps are taken in registers (by rows, up to 8 samples, or by tiles, up to 256), in strips aside
+# or where the gradient lies, or by the separate pass, as the rule and the size of batch have it.
+SIZES = [8, 1, 1, 5, 9, 32, 40, 128, 257, 256, 0, 1]
 
 RULES = {
     "sgd": lambda p, **o: optim.SGD(p, lr=0.05, **o),
@@ -62,8 +62,27 @@ def test_same_bits_as_by_hand(rule, dtype, threads, rng):
 
 def test_same_bits_on_every_instruction_set(isa, rng):
     model, optimizer, step, twin, hand = pair("sgd")
-    train(rng, step, twin, hand, [1, 1, 1, 3, 8])
+    train(rng, step, twin, hand, [1, 1, 1, 3, 8, 40, 41])
     assert_same_state(model, optimizer, twin, hand)
+
+
+def test_one_sample_is_not_shared_out_below_the_threshold(rng):
+    """Of plain descent: whoever wakes a worker for it waits longer than the work takes."""
+    before = nc.get_num_threads()
+    nc.set_num_threads(2)
+    try:
+        model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 10))
+        optimizer = optim.SGD(model.parameters(), lr=0.05)
+        step = nc.compile(model, nn.CrossEntropyLoss(), optimizer)
+        x, y = np.ones((1, 784), np.float32), np.zeros(1, np.int64)
+        step(x, y)
+        shared = engine.threads_pieces_by_workers()
+        for _ in range(5):
+            assert not model[0].weight.grad.any()  # seen, so written where it lies
+            step(x, y)
+        assert engine.threads_pieces_by_workers() == shared
+    finally:
+        nc.set_num_threads(before)
 
 
 def test_hundred_steps_with_four_threads(rng):

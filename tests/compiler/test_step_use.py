@@ -181,7 +181,7 @@ def test_the_table(data):
     step(x, y)
     lines = str(step).split("\n")
     assert lines[0].split() == [
-        "operation", "layer", "output", "bytes", "flops", "backward",
+        "operation", "layer", "output", "bytes", "flops", "backward", "fused", "with",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[1:-1]] == [
         "linear", "tanh", "linear", "sigmoid", "linear", "cross_entropy",

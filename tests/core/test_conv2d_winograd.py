@@ -1,5 +1,7 @@
 """Conv2d by Winograd's algorithm: its error, when it runs, the switch, threads, layouts, steps."""
 
+import platform
+
 import numpy as np
 import pytest
 from engine_functions import conv2d_backward, conv2d_forward
@@ -44,6 +46,19 @@ PAIRS = {
     "wide": ((3, 20, 12, 12), 43, (5, 5), (0, 1)),
     "a vector and a half": ((3, 9, 11, 18), 27, (3, 3), (1, 1)),
     "seven rows, a vector and a half": ((2, 7, 10, 15), 11, (3, 3), (0, 0)),
+}
+
+# y and dx by pairs: x's shape, outputs, kernel, padding; which of the two
+NARROW = {
+    "LeNet's second, many": ((33, 6, 14, 14), 16, (5, 5), (0, 0), "y dx"),
+    "columns left over": ((15, 5, 9, 12), 11, (5, 5), (0, 0), "y dx"),
+    "three taps, two panels": ((16, 8, 10, 12), 27, (3, 3), (1, 1), "y dx"),
+    "odd width": ((29, 4, 8, 13), 16, (3, 3), (0, 1), "y dx"),
+    "rows longer than a chunk": ((3, 4, 6, 300), 16, (3, 5), (0, 2), "y"),
+    "even taps": ((31, 3, 7, 12), 9, (4, 4), (1, 2), "dx"),
+    "seven taps": ((16, 2, 6, 20), 9, (2, 7), (1, 6), "dx"),
+    "three panels of columns": ((14, 14, 12, 12), 18, (5, 5), (1, 0), "dx"),
+    "one channel": ((30, 1, 12, 12), 12, (5, 5), (0, 0), "dx"),
 }
 
 
@@ -129,6 +144,56 @@ def test_pairs_are_within_the_promise(case, isa, rng):
     assert_same_bits(dbias, alone)
 
 
+def direct_only():
+    """Without FMA there are no pairs for y and dx."""
+    return engine.isa_active() == "baseline" and platform.machine() not in ("aarch64", "arm64")
+
+
+@pytest.mark.parametrize("case", NARROW.values(), ids=NARROW)
+def test_narrow_layers_are_within_the_promise(case, isa, rng):
+    *case, passes = case
+    if direct_only():
+        passes = ""
+    x, weight, _, grad, padding = paired(case, rng)
+    bias = rng.standard_normal(len(weight)).astype(np.float32)
+    o = x, weight, bias, grad
+    results = exact(*o, padding)
+    direct = compute(*o, padding, on=False)
+    for name, ours, plain, theirs in zip(
+        NAMES[:2], compute(*o, padding), direct, results, strict=False
+    ):
+        assert error(plain, theirs) <= 2e-6, name
+        if name in passes.split():
+            assert error(ours, theirs) <= 1e-6, name
+            assert not same(ours, plain), f"{name}: the direct sum has computed it"
+        else:
+            assert_same_bits(ours, plain)
+
+
+def test_a_transposed_convolution_of_pairs(isa, rng):
+    """Its output is another layer's dx, with a bias."""
+    layer = nn.ConvTranspose2d(16, 6, 5, seed=1)
+    x = rng.standard_normal((33, 16, 10, 11)).astype(np.float32)
+    paired = layer(x)
+    nncore.set_winograd(False)
+    direct = layer(x)
+    assert error(paired, np.asarray(direct, np.float64)) <= 2e-6
+    assert same(paired, direct) == direct_only()
+
+
+def test_infinity_stays_with_its_image(rng):
+    """Images lie side by side in dx's vectors: what one of them holds is not seen by the others."""
+    x, weight, bias, grad, padding = paired(NARROW["LeNet's second, many"][:-1], rng)
+    plain = compute(x, weight, bias, grad, padding)[1]
+    grad[7, 2, 4, 6] = np.inf
+    ours, direct = (compute(x, weight, bias, grad, padding, on)[1] for on in (True, False))
+    assert not np.isfinite(ours[~np.isfinite(direct)]).any()
+    # The pair is 6 and 7: it reaches columns 6 to 11.
+    reach = np.zeros(ours.shape, bool)
+    reach[7, :, 4:9, 6:12] = True
+    assert_same_bits(ours[~reach], plain[~reach])
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_float64_is_direct(case, isa, rng):
     o = operands(rng, *case, np.float64)
@@ -167,10 +232,13 @@ def test_any_shape(batch, channels, image, padding, seed, isa):
 
 
 @pytest.mark.parametrize("on", [True, False], ids=["winograd", "direct"])
-@pytest.mark.parametrize("name", ["odd sizes", "no padding, odd", "64 to 64", *PAIRS])
+@pytest.mark.parametrize("name", ["odd sizes", "no padding, odd", "64 to 64", *PAIRS, *NARROW])
 def test_threads_do_not_show(name, on, rng):
     case = CASES.get(name)
-    if case:
+    if name in NARROW:
+        case = NARROW[name][:-1]
+        o = paired(((33, *case[0][1:]), *case[1:]), rng)[:4]
+    elif case:
         o = operands(rng, (17, *case[0][1:]), *case[1:])
     else:
         case = PAIRS[name]
@@ -192,9 +260,14 @@ def test_threads_do_not_show(name, on, rng):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_layout_does_not_show(layout, isa, rng):
-    case = CASES["odd sizes"]
-    o = operands(rng, *case)
+@pytest.mark.parametrize("name", ["odd sizes", "odd width"])
+def test_layout_does_not_show(name, layout, isa, rng):
+    if name in CASES:
+        case = CASES[name]
+        o = operands(rng, *case)
+    else:
+        case = NARROW[name][:-1]
+        o = paired(case, rng)[:4]
     laid = [
         engine.floating(LAYOUTS[layout](a), np.dtype(np.float32), "Conv2d") for a in (o[0], o[3])
     ]

@@ -38,6 +38,13 @@ def test_squares(isa, dtype, threads, rng):
     assert engine.Update("sgd", [], [], []).squares() == 0
 
 
+def test_squares_of_every_size(isa, dtype, rng):
+    """One tensor of each: whole blocks of sums, and all that may be left behind them."""
+    for size in range(70):
+        _, grads, update = make("sgd", dtype, rng, [(size,)])
+        assert update.squares() == pytest.approx(norm_of(grads) ** 2, rel=1e-13)
+
+
 @pytest.mark.parametrize("kind", RULES)
 @pytest.mark.parametrize(("limit", "bound"), [(0.7, 0), (1e9, 0), (0, 0.4), (2.0, 0.02)])
 def test_is_clipping_by_hand_and_then_a_step(kind, limit, bound, isa, dtype, threads):

@@ -153,6 +153,8 @@ def test_a_bad_batch_later_on(classes):
     x[30] = np.nan
     with pytest.raises(FloatingPointError, match=r"batch 2 of 2 .* x of sample 5 of the batch"):
         trainer.fit([(x[:25], y[:25]), (x[25:], y[25:])], verbose=0)
+    expected.fit([(x[:25], y[:25])], verbose=0)
+    assert weights(trainer.model) == weights(expected.model)
 
 
 def test_not_with_a_loader(classes):

@@ -214,6 +214,7 @@ cdef extern from "nncore.h" nogil:
         NN_STEP_EVALUATE
         NN_STEP_GRADIENTS
         NN_STEP_TRAIN
+        NN_STEP_TRAIN_FINITE
 
     ctypedef struct nn_place:
         int64_t offset
@@ -229,6 +230,7 @@ cdef extern from "nncore.h" nogil:
     nn_status nn_step_backward(nn_step *step, const void **dy, void **dx, cbool parameters, int64_t *node,
                                nn_error *error)
     int64_t nn_step_recorded(const nn_step *step)
+    bint nn_step_merged(const nn_step *step, int64_t node)
     bint nn_step_learns(const nn_step *step, int64_t node)
     void nn_step_forget(nn_step *step)
     void nn_step_unseen(nn_step *step, cbool unseen)

@@ -35,7 +35,7 @@ cdef class Caller:
     """Base of the Step that `nncore.compile` returns, which holds its model and prepares arrays.
 
     Arrays that can be read as they are, and an optimiser whose plan still stands, go straight to the engine; anything
-    else to the subclass's `_train(x, y)` and `_predict(x, out)`. Models without a loss have no training call.
+    else to the subclass's `_train(mode, x, y)` and `_predict(x, out)`. Models without a loss have no training call.
     """
 
     cdef public object optimizer
@@ -52,15 +52,26 @@ cdef class Caller:
         empty batch returns NaN; its gradients are zero, so that at most momentum, averages and
         weight decay of the optimiser change anything, as by hand.
         """
+        return self._call(NN_STEP_TRAIN, x, y)
+
+    def _train_finite(self, x, y):
+        """The same, but after a loss that is not finite nothing has changed."""
+        return self._call(NN_STEP_TRAIN_FINITE, x, y)
+
+    cdef _call(self, int mode, x, y):
         cdef Step core = self._core
         cdef Plan plan = self._seen
         cdef const void *data
         cdef double loss
-        if (plan is None or core is None or self._built_for != _structure or self._gradients_seen != _gradients
-                or not core._x_ready(x) or not core._target_ready(y, x) or not plan._stands(self.optimizer)):
-            return self._train(x, y)
+        if (core is None or self._built_for != _structure or self._gradients_seen != _gradients
+                or not core._x_ready(x) or not core._target_ready(y, x)):
+            return self._train(mode, x, y)
         data = cnp.PyArray_DATA(<ndarray>x)
-        loss = core._go(NN_STEP_TRAIN, &data, (<ndarray>x).shape[0], <ndarray>y, plan._pointers, len(plan.updates),
+        if plan is None or not plan._stands(self.optimizer):  # a schedule changes its numbers batch by batch
+            loss = core._run(mode, &data, (<ndarray>x).shape[0], <ndarray>y, self._updates("gradients(x, y)"))
+            self._clear_strangers()
+            return loss
+        loss = core._go(mode, &data, (<ndarray>x).shape[0], <ndarray>y, plan._pointers, len(plan.updates),
                         plan.updates)
         if self._strangers:
             self._clear_strangers()

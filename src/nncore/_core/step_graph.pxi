@@ -225,6 +225,10 @@ cdef class _Graph:
         """Whether training runs its backward."""
         return bool(nn_step_learns(self._step, node))
 
+    def merged(self, int64_t node):
+        """Whether the node after it does its work."""
+        return bool(nn_step_merged(self._step, node))
+
     def fusible(self, int64_t node):
         """Whether the update of its weight may follow the weight's gradient part by part."""
         return bool(nn_step_fusible(self._step, node))

@@ -91,12 +91,12 @@ class Step(Prepared):
 
     # ---- one batch
 
-    def _train(self, x: Inputs, y: ArrayLike) -> float:
+    def _train(self, mode: int, x: Inputs, y: ArrayLike) -> float:
         """What a call does where something has to be prepared first."""
         updates = self._updates("gradients(x, y)")
         inputs, target = self._prepare(x, y)
         self._look_at_gradients()
-        loss = float(self._core.run(engine.STEP_TRAIN, inputs, target, updates))
+        loss = float(self._core.run(mode, inputs, target, updates))
         self._clear_strangers()
         return loss
 

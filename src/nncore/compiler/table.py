@@ -4,14 +4,15 @@ from typing import Any
 
 from nncore.nn.operation import Operation as Node
 
-_HEAD = ("operation", "layer", "output", "bytes", "flops", "backward")
+_HEAD = ("operation", "layer", "output", "bytes", "flops", "backward", "fused with")
 
 
 def show(nodes: list[Node], core: Any, *, updates: bool = False) -> str:
     """A row for each operation, at the size of the batch planned last; then the arena.
 
     `backward` says whether training runs it: nothing frozen has one, unless something that learns
-    lies before it; and whether the update of the weight follows its gradient from the cache, which
+    lies before it. `fused with` is a layer, where the two are one operation, shown in the row of
+    the second; or the update of the weight, where that follows its gradient from the cache, which
     is for `updates`, where no gradient is needed for anything else.
 
     Bytes are those of the output in the arena, with its gradient and what is saved for backward:
@@ -23,13 +24,18 @@ def show(nodes: list[Node], core: Any, *, updates: bool = False) -> str:
         held = sum(place[1] for place in places.values())
         shape = "x".join(str(size) for size in node.y_shape)
         learns = "yes" if core.learns(index) else "-"
-        if updates and core.fusible(index):
-            learns = "yes, update"
-        rows.append((node.kind, node.label, shape, f"{held:,}", f"{core.flops(index):,}", learns))
+        fused, flops = "", core.flops(index)
+        if core.merged(index):
+            fused, flops = nodes[index + 1].label, 0
+        elif index and core.merged(index - 1):
+            fused = nodes[index - 1].label
+        elif updates and core.fusible(index):
+            fused = "update"
+        rows.append((node.kind, node.label, shape, f"{held:,}", f"{flops:,}", learns, fused))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = [
         "  ".join(
-            cell.rjust(width) if column > 2 else cell.ljust(width)
+            cell.rjust(width) if 2 < column < 6 else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

@@ -8,7 +8,8 @@ from typing import Any
 def number(owner: str, name: str, value: Any, below: float | None = None) -> float:
     """`value` as a float of at least 0, finite, and below `below` where given."""
     # NumPy's scalars are registered as Real; bool is one too, and a mistake here.
-    if isinstance(value, bool) or not isinstance(value, Real):
+    plain = type(value) is float  # nearly always, and the other question takes long
+    if not plain and (isinstance(value, bool) or not isinstance(value, Real)):
         raise TypeError(f"{owner}: {name} must be a number, got {value!r}")
     result = float(value)
     if not (0 <= result < (math.inf if below is None else below)):

@@ -192,7 +192,7 @@ class CompiledRunner(Runner):
     def _gradients(self, x: Array, y: Array, weights: Weights | None) -> tuple[float, Array]:
         step = self._step
         if step.loss_fn is not None and weights is None and self._rule.accumulate == 1:
-            # The update is a call of its own, so that a loss that is not finite stops before it.
+            # With an optimizer that is not the engine's: else `train` is one call.
             return step.gradients(x, y), step.output
         self._clear_unless_waiting()
         output = step.forward(x)
@@ -200,6 +200,19 @@ class CompiledRunner(Runner):
         if grad is not None:
             step.backward(grad)
         return loss, output
+
+    def _is_one_call(self, weights: Weights | None) -> bool:
+        """Whether the engine does all of a batch, from its loss to the update."""
+        whole = self._step.loss_fn is not None and self._step.optimizer is not None
+        return whole and weights is None and self._rule.is_plain
+
+    def train(self, x: Array, y: Array, weights: Weights | None, tally: Tally) -> float:
+        if not self._is_one_call(weights):
+            return super().train(x, y, weights, tally)
+        loss: float = self._step._train_finite(x, y)
+        if math.isfinite(loss):
+            tally.add(loss, self._step.output, y)
+        return loss
 
     def predict(self, x: Array) -> Array:
         return np.asarray(self._step.predict(x))
@@ -221,8 +234,7 @@ class CompiledRunner(Runner):
         watcher: Watcher | None,
     ) -> tuple[int, float] | None:
         step = self._step
-        one_call = step.loss_fn is not None and step.optimizer is not None
-        if not one_call or weights is not None or not self._rule.is_plain:
+        if not self._is_one_call(weights):
             return super().epoch(data, order, batch_size, part, weights, tally, watcher)
         begin = part[0]
         batches = self._batches_of(data, batch_size).part(order, *part)
