@@ -47,15 +47,16 @@ NN_INLINE vec weight_back_row(int i, vec s0, vec s1, vec s2, vec s3) {
 
 /* ---- the transforms ----------------------------------------------------------------------------------- */
 
+/* A cell of two rows: a + b or a - b; zeros outside the image. */
+NN_INLINE vec combine_rows(const REAL *a, const REAL *b, bool plus, bool inside) {
+    return !inside ? vset(0) : plus ? vload(a) + vload(b) : vload(a) - vload(b);
+}
+
 /*
  * Positions 4 i to 4 i + 3 of `count` patches side by side, for a vector of channels: row i of B^T is a + b, or a - b.
  * Patch q at out + q * stretch; cell w of the image's row at a and b, `cell` elements from the next, zeros where it is
  * outside. Of a patch's four columns of cells two are those of the patch before.
  */
-NN_INLINE vec combine_rows(const REAL *a, const REAL *b, bool plus, bool inside) {
-    return !inside ? vset(0) : plus ? vload(a) + vload(b) : vload(a) - vload(b);
-}
-
 NN_INLINE void transform_line(REAL *out, int64_t plane, int64_t stretch, const REAL *a, const REAL *b, bool plus,
                               int64_t cell, int64_t w, int64_t width, int64_t count) {
     a += w * cell, b += w * cell;

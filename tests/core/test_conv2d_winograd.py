@@ -29,6 +29,7 @@ CASES = {
     "the other": ((2, 20, 31, 6), 41, (2, 1)),
     "a block and one quad": ((1, 12, 14, 14), 12, (1, 1)),
     "wide": ((1, 130, 12, 10), 70, (1, 1)),
+    "a vector and a half, many": ((2, 27, 9, 12), 44, (1, 1)),
 }
 
 
@@ -43,6 +44,8 @@ PAIRS = {
     "two taps": ((6, 9, 9, 20), 3, (4, 2), (0, 1)),
     "rows longer than a chunk": ((2, 2, 9, 530), 5, (3, 3), (1, 1)),
     "wide": ((3, 20, 12, 12), 43, (5, 5), (0, 1)),
+    "a vector and a half": ((3, 9, 11, 18), 27, (3, 3), (1, 1)),
+    "seven rows, a vector and a half": ((2, 7, 10, 15), 11, (3, 3), (0, 0)),
 }
 
 # y and dx by pairs: x's shape, outputs, kernel, padding; which of the two
