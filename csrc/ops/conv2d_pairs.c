@@ -134,9 +134,19 @@ static int64_t forward_piece_size(const nn_op *op, const nn_conv2d_args *args) {
     return nn_size_add(scratch_size(op, args), cells_size(op, args));
 }
 
-static int64_t forward_piece_images(const nn_op *op, const nn_conv2d_args *args) {
-    const int64_t chunks = (op->x[0] + args->images - 1) / args->images;
-    return (chunks + 7) / 8 * args->images;
+/* Pieces of whole chunks, at most so many; a smaller batch may have more of them than a larger one. */
+enum { MOST_PIECES = 8 };
+
+static int64_t chunks_of(const nn_op *op, int64_t images) { return (op->x[0] + images - 1) / images; }
+
+static int64_t piece_images(const nn_op *op, int64_t images) {
+    return (chunks_of(op, images) + MOST_PIECES - 1) / MOST_PIECES * images;
+}
+
+/* The most pieces of any batch up to this one. */
+static int64_t most_pieces(const nn_op *op, int64_t images) {
+    const int64_t chunks = chunks_of(op, images);
+    return chunks < MOST_PIECES ? chunks : MOST_PIECES;
 }
 
 enum { FORWARD_PAIRS = 64 };
@@ -145,7 +155,7 @@ int64_t nn_conv2d_paired_forward_bytes(const nn_op *op) {
     if (!may_be_paired_forward(op)) return 0;
     nn_conv2d_args args;
     set_chunk(op, &args, FORWARD_PAIRS);
-    const int64_t images = forward_piece_images(op, &args), pieces = (op->x[0] + images - 1) / images;
+    const int64_t pieces = most_pieces(op, args.images);
     const int64_t size = nn_size_add(packed_forward_size(op), nn_size_mul(pieces, forward_piece_size(op, &args)));
     return nn_size_mul(size, nn_dtype_bytes(op->dtype));
 }
@@ -154,7 +164,7 @@ void nn_conv2d_paired_forward(const nn_op *op, nn_conv2d_args *args) {
     set_chunk(op, args, FORWARD_PAIRS);
     args->partial = (char *)args->packed + packed_forward_size(op) * nn_dtype_bytes(op->dtype);
     args->partial_size = forward_piece_size(op, args);
-    args->piece_images = forward_piece_images(op, args);
+    args->piece_images = piece_images(op, args->images);
     const int64_t pieces = (args->n + args->piece_images - 1) / args->piece_images;
     nn_parallel(nn_kernel(NN_KERNEL_conv2d_pairs_pack, op->dtype), args, args->axis[0].taps, 1, op->forward_bytes);
     nn_parallel(nn_kernel(NN_KERNEL_conv2d_pairs_forward, op->dtype), args, pieces, 1, op->flops);
@@ -201,14 +211,9 @@ bool nn_conv2d_is_paired_data(const nn_op *op) {
     return has_kernels() && may_be_paired_data(op, images);
 }
 
-static int64_t data_piece_images(const nn_op *op) {
-    const int64_t chunks = (op->x[0] + NN_CONV_IMAGES - 1) / NN_CONV_IMAGES;
-    return (chunks + 7) / 8 * NN_CONV_IMAGES;
-}
-
 int64_t nn_conv2d_paired_data_bytes(const nn_op *op) {
     if (!may_be_paired_data(op, op->x[0])) return 0; /* of a smaller batch, which fills the lanes better, neither */
-    const int64_t images = data_piece_images(op), pieces = (op->x[0] + images - 1) / images;
+    const int64_t pieces = most_pieces(op, NN_CONV_IMAGES);
     const int64_t size = nn_size_add(packed_data_size(op), nn_size_mul(pieces, data_piece_size(op)));
     return nn_size_mul(size, nn_dtype_bytes(op->dtype));
 }
@@ -216,7 +221,7 @@ int64_t nn_conv2d_paired_data_bytes(const nn_op *op) {
 void nn_conv2d_paired_data(const nn_op *op, nn_conv2d_args *args) {
     args->partial = (char *)args->packed + packed_data_size(op) * nn_dtype_bytes(op->dtype);
     args->partial_size = data_piece_size(op);
-    args->piece_images = data_piece_images(op);
+    args->piece_images = piece_images(op, NN_CONV_IMAGES);
     const int64_t pieces = (args->n + args->piece_images - 1) / args->piece_images;
     nn_parallel(nn_kernel(NN_KERNEL_conv2d_pairs_pack, op->dtype), args, args->axis[0].taps, 1, op->forward_bytes);
     nn_parallel(nn_kernel(NN_KERNEL_conv2d_pairs_data, op->dtype), args, pieces, 1, op->flops);

@@ -136,6 +136,9 @@ static void check_plans(void) {
         products_check_smaller_batches(convolution((const int64_t[]){40, 2, 12, 13}, 6, 1, windows[w], true));
         products_check_smaller_batches(convolution((const int64_t[]){40, 6, 12, 13}, 16, 1, windows[w], true));
     }
+    /* In pairs a smaller batch may be cut into more pieces: y, then dx. */
+    products_check_smaller_batches(convolution((const int64_t[]){28, 16, 9, 33}, 32, 1, windows[2], true));
+    products_check_smaller_batches(convolution((const int64_t[]){163, 6, 34, 7}, 32, 1, windows[2], true));
 }
 
 int main(void) {
