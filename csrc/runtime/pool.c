@@ -145,7 +145,12 @@ static void sleep_until_called(const worker *w) {
     pthread_mutex_lock(&pool.mutex);
     if (moved) kept_off[w->index] = 0;
     atomic_fetch_add(&pool.sleepers, 1); /* before the look at the gate: see wake_workers */
-    while (!is_called(w)) pthread_cond_wait(&pool.called, &pool.mutex);
+    while (!is_called(w)) {
+        pthread_cond_wait(&pool.called, &pool.mutex);
+        if (is_called(w) || !moved || kept_off[w->index] == 0) continue;
+        nn_cpu_allow(kept_off[w->index] - 1); /* woken too late: it sleeps on as free as it fell asleep */
+        kept_off[w->index] = 0;
+    }
     atomic_fetch_sub(&pool.sleepers, 1);
     const int off = moved ? kept_off[w->index] : 0;
     if (moved) kept_off[w->index] = AWAKE;

@@ -2,7 +2,9 @@
  * test_place: a thread is kept off a CPU and let back; a worker that was woken may run wherever its caller may.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,12 +59,44 @@ static void workers_are_free_once_they_are_awake(void) {
     CHECK_EQUAL(confined, 0);
 }
 
+/* All threads of the process, asleep or not. */
+static bool all_may_run_everywhere(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    bool free_all = tasks != NULL;
+    for (struct dirent *task; tasks && (task = readdir(tasks));) {
+        cpu_set_t mask;
+        const int thread = atoi(task->d_name);
+        if (thread > 0 && sched_getaffinity(thread, sizeof mask, &mask) == 0)
+            free_all = free_all && CPU_EQUAL(&mask, &everywhere);
+    }
+    if (tasks) closedir(tasks);
+    return free_all;
+}
+
+static void brief_kernel(const void *args, int64_t begin, int64_t end) { (void)args, (void)begin, (void)end; }
+
+/* Who was woken when there was nothing left to do sleeps on, and may be told by somebody else where to run. */
+static void workers_that_come_too_late_are_free(void) {
+    nn_error error;
+    nn_threads_threshold_set(1);
+    CHECK_EQUAL(nn_threads_set(2, &error), NN_OK);
+    bool all = true;
+    for (int i = 0; i < 100 && all; i++) {
+        usleep(300);
+        nn_parallel(brief_kernel, NULL, 2, 1, 1);
+        all = all_may_run_everywhere();
+        for (int wait = 0; wait < 1000 && !all; wait++) usleep(1000), all = all_may_run_everywhere();
+    }
+    CHECK(all);
+}
+
 int main(void) {
     check_start();
     CHECK_EQUAL(sched_getaffinity(0, sizeof everywhere, &everywhere), 0);
     a_thread_keeps_off_and_comes_back();
     a_thread_has_a_cpu_left();
     workers_are_free_once_they_are_awake();
+    workers_that_come_too_late_are_free();
     return check_report();
 }
 
