@@ -27,6 +27,27 @@ typedef struct pair_chunk {
     int64_t n, images, row, rows; /* images from n on, rows of dest from `row` on */
 } pair_chunk;
 
+/* The chunk behind this one, of a piece that ends before image n_end: the first one behind {.n = its first image}. */
+NN_INLINE bool next_chunk(const nn_conv2d_args *c, int64_t n_end, pair_chunk *chunk) {
+    const int64_t count = c->axis[0].count;
+    chunk->row += chunk->rows;
+    if (chunk->row >= count) chunk->n += chunk->images, chunk->row = 0;
+    chunk->images = nn_min(c->images, n_end - chunk->n);
+    chunk->rows = nn_min(c->band, count - chunk->row);
+    return chunk->images > 0 && chunk->rows > 0;
+}
+
+/* Elements of a chunk's buffers: a product's plane of cells, and what transform_cells works in, by halves. */
+typedef struct pair_room {
+    int64_t plane, scratch, half;
+} pair_room;
+
+NN_INLINE pair_room room_of(const nn_conv2d_args *c) {
+    const int64_t taps = c->axis[1].taps, count = (c->axis[1].count + 1) / 2, rows = c->band + c->axis[0].taps - 1;
+    const int64_t half = count + taps / 2 + 1 + VL;
+    return (pair_room){c->images * rows * count * c->rows + VL, c->rows == 1 ? 2 * half * rows : (taps + 1) * VL, half};
+}
+
 /* The products of three taps, and of two, from the plane of the first of them on; returns the plane behind them. */
 NN_INLINE REAL *store_three(REAL *to, int64_t plane, vec x0, vec x1, vec x2, vec x3) {
     vstore(to, x0 - x2);

@@ -128,22 +128,14 @@ static void sum_chunk(const nn_conv2d_args *c, const REAL *cells, int64_t plane,
 
 /* Pieces begin to end of the batch. */
 static void conv_pair_pieces(const nn_conv2d_args *c, int64_t begin, int64_t end) {
-    const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
-    const int64_t count = (aw->count + 1) / 2, half = count + aw->taps / 2 + 1 + VL;
-    const int64_t scratch = c->rows == 1 ? 2 * half * (c->band + ah->taps - 1) : (aw->taps + 1) * VL;
-    const int64_t plane = c->images * (c->band + ah->taps - 1) * count * c->rows + VL;
+    const pair_room room = room_of(c);
     for (int64_t piece = begin; piece < end; piece++) {
-        REAL *halves = (REAL *)c->partial + piece * c->partial_size, *cells = halves + scratch;
+        REAL *halves = (REAL *)c->partial + piece * c->partial_size, *cells = halves + room.scratch;
         for (REAL *at = halves; at < cells; at++) *at = 0;
         const int64_t n_end = nn_min((piece + 1) * c->piece_images, c->n);
-        pair_chunk chunk;
-        for (chunk.n = piece * c->piece_images; chunk.n < n_end; chunk.n += chunk.images) {
-            chunk.images = nn_min(c->images, n_end - chunk.n);
-            for (chunk.row = 0; chunk.row < ah->count; chunk.row += chunk.rows) {
-                chunk.rows = nn_min(c->band, ah->count - chunk.row);
-                transform_cells(cells, plane, c, halves, half, &chunk);
-                sum_chunk(c, cells, plane, &chunk);
-            }
+        for (pair_chunk chunk = {.n = piece * c->piece_images}; next_chunk(c, n_end, &chunk);) {
+            transform_cells(cells, room.plane, c, halves, room.half, &chunk);
+            sum_chunk(c, cells, room.plane, &chunk);
         }
     }
 }

@@ -88,9 +88,9 @@ static pair_planes transform_pairs(const nn_conv2d_args *c, REAL *room, int64_t 
 }
 
 /* All tiles of a panel of columns. */
-static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, conv_sum_tile_fn *const *halves, REAL *sums, const REAL *cells,
-                      int64_t cells_plane, const pair_planes *planes, const pair_chunk *chunk, int64_t column,
-                      int vecs) {
+static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, conv_sum_tile_fn *const *halves, REAL *sums,
+                      const REAL *cells, int64_t cells_plane, const pair_planes *planes, const pair_chunk *chunk,
+                      int64_t column, int vecs) {
     const int64_t taps_h = c->axis[0].taps, taps = c->axis[1].taps, width = vecs * VL;
     const int64_t count = (c->axis[1].count + 1) / 2, cells_line = count * c->rows;
     /* The rows of a tile are those of the kernel or channels, whichever are more. */
@@ -110,8 +110,8 @@ static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, conv_sum_ti
         .count = {1, chunk->images, chunk->rows * count},
         .x_step = {0, (chunk->rows + taps_h - 1) * cells_line, c->rows},
     };
-    /* A part of the next chunk of dy comes into the cache with each tile, a little with each of its elements: more at once
-       would wait for each other. */
+    /* A part of the next chunk of dy comes into the cache with each tile, a little with each of its elements: more at
+       once would wait for each other. */
     const int64_t line = c->axis[1].count * c->columns, chunk_bytes = chunk->images * chunk->rows * line * sizeof(REAL);
     const int64_t turns = nn_conv_products(taps) * outer * cut.tiles * chunk->images * t.count[2];
     t.next = (const char *)((const REAL *)c->dy + (chunk->n * c->axis[0].count + chunk->row) * line) + chunk_bytes +
@@ -167,33 +167,25 @@ static void taps_of_products(const nn_conv2d_args *c, REAL *out, const REAL *sum
 static void conv_pair_sum_pieces(const nn_conv2d_args *c, conv_sum_table table, conv_sum_tile_fn *const *halves,
                                  int64_t begin, int64_t end) {
     const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
-    const int64_t count = (aw->count + 1) / 2, padded = conv_vecs(c->columns) * VL;
-    const int64_t products = nn_conv_products(aw->taps);
-    const int64_t kernel_rows = ah->taps * c->rows, half = count + aw->taps / 2 + 1 + VL;
-    const int64_t scratch = c->rows == 1 ? 2 * half * (c->band + ah->taps - 1) : (aw->taps + 1) * VL;
-    const int64_t cells_plane = c->images * (c->band + ah->taps - 1) * count * c->rows + VL;
-    const int64_t most_pairs = c->images * c->band * count;
+    const int64_t padded = conv_vecs(c->columns) * VL, kernel_rows = ah->taps * c->rows;
+    const int64_t products = nn_conv_products(aw->taps), most_pairs = c->images * c->band * ((aw->count + 1) / 2);
+    const pair_room room = room_of(c);
     for (int64_t piece = begin; piece < end; piece++) {
         REAL *taps = (REAL *)c->partial + piece * c->partial_size, *dy_sums = taps + aw->taps * kernel_rows * padded;
-        REAL *sums = dy_sums + padded, *cells = sums + products * kernel_rows * padded + scratch;
-        REAL *pairs = cells + products * cells_plane;
+        REAL *sums = dy_sums + padded, *cells = sums + products * kernel_rows * padded + room.scratch;
+        REAL *pairs = cells + products * room.plane;
         for (REAL *at = dy_sums; at < cells; at += VL) vstore(at, vset(0));
         const int64_t n_end = nn_min((piece + 1) * c->piece_images, c->n);
-        pair_chunk chunk;
-        for (chunk.n = piece * c->piece_images; chunk.n < n_end; chunk.n += chunk.images) {
-            chunk.images = nn_min(c->images, n_end - chunk.n);
-            for (chunk.row = 0; chunk.row < ah->count; chunk.row += chunk.rows) {
-                chunk.rows = nn_min(c->band, ah->count - chunk.row);
-                if (c->dweight) transform_cells(cells, cells_plane, c, cells - scratch, half, &chunk);
-                int vecs;
-                for (int64_t column = 0; column < c->columns; column += vecs * VL) {
-                    vecs = conv_panel_vecs(c->columns - column);
-                    const int64_t plane = most_pairs * vecs * VL + 64 / sizeof(REAL);
-                    const pair_planes planes = transform_pairs(c, pairs, plane, dy_sums + column, &chunk, column, vecs);
-                    if (c->dweight)
-                        sum_pairs(c, table, halves, sums + products * kernel_rows * column, cells, cells_plane, &planes,
-                                  &chunk, column, vecs);
-                }
+        for (pair_chunk chunk = {.n = piece * c->piece_images}; next_chunk(c, n_end, &chunk);) {
+            if (c->dweight) transform_cells(cells, room.plane, c, cells - room.scratch, room.half, &chunk);
+            int vecs;
+            for (int64_t column = 0; column < c->columns; column += vecs * VL) {
+                vecs = conv_panel_vecs(c->columns - column);
+                const int64_t plane = most_pairs * vecs * VL + 64 / sizeof(REAL);
+                const pair_planes planes = transform_pairs(c, pairs, plane, dy_sums + column, &chunk, column, vecs);
+                if (c->dweight)
+                    sum_pairs(c, table, halves, sums + products * kernel_rows * column, cells, room.plane, &planes,
+                              &chunk, column, vecs);
             }
         }
         int64_t width;
