@@ -74,6 +74,8 @@ def test_copies(rng):
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_files(suffix, tmp_path, rng):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
     layer, other = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
     layer(rng.normal(size=(5, 2)).astype(np.float32))
     path = tmp_path / f"w{suffix}"
