@@ -126,8 +126,8 @@ void nn_step_give_up(nn_step *step);
  * training leaves alone gradients that are zero already, where the update needs none of them in memory.
  */
 void nn_step_unseen(nn_step *step, bool unseen);
-bool nn_step_fusible(const nn_step *step, int64_t node); /* whether its weight's update may follow its gradient, at
-                                                                the size of batch planned last */
+/* Whether its weight's update, a plain one or any, may follow its gradient, at the size of batch planned last. */
+bool nn_step_fusible(const nn_step *step, int64_t node, bool plain);
 void nn_step_threads(nn_step *step, int threads); /* at most so many from now on; 0: as many as the process */
 
 int64_t nn_step_bytes(const nn_step *step);    /* of the arena */

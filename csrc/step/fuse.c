@@ -75,6 +75,7 @@ void nn_step_unseen(nn_step *step, bool unseen) {
     for (int64_t i = 0; i < step->count; i++) step->nodes[i].zero = false;
 }
 
-bool nn_step_fusible(const nn_step *step, int64_t node) {
-    return step->nodes[node].fusible && step->nodes[node].given.op.finishes && is_brief(step);
+bool nn_step_fusible(const nn_step *step, int64_t node, bool plain) {
+    const nn_op *op = &step->nodes[node].given.op;
+    return step->nodes[node].fusible && (op->finishes || (plain && op->descends)) && is_brief(step);
 }

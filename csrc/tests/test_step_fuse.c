@@ -77,7 +77,7 @@ static void gradients_are_left_alone_or_zero(void) {
     wide *w = make_wide(NN_SGD);
     nn_step_unseen(w->step, true);
     train(w, 1, false);
-    CHECK(nn_step_fusible(w->step, 0));
+    CHECK(nn_step_fusible(w->step, 0, false) && nn_step_fusible(w->step, 0, true));
     w->dw[5] = 3;
     train(w, 1, false); /* nobody holds it: it is not even looked at */
     CHECK(w->dw[5] == 3);

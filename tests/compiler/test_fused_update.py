@@ -308,3 +308,16 @@ def test_print_tells(rng):
     assert [row.split()[0] for row in rows if row.endswith("update")] == ["linear", "linear"]
     optimizer.max_grad_norm = 1.0
     assert "update" not in str(step)
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"weight_decay": 0.1}])
+def test_print_tells_of_larger_batches(options):
+    model = nn.Sequential(nn.Linear(131, 131), nn.ReLU(), nn.Linear(131, 3))
+    step = nc.compile(
+        model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1, **options)
+    )
+    step(np.zeros((64, 131), np.float32), np.zeros(64, int))
+    rows = [row.split()[0] for row in str(step).splitlines() if row.endswith("update")]
+    assert rows == ([] if options else ["linear"])
+    step(np.zeros((300, 131), np.float32), np.zeros(300, int))
+    assert "update" not in str(step)

@@ -234,7 +234,7 @@ cdef extern from "nncore.h" nogil:
     bint nn_step_learns(const nn_step *step, int64_t node)
     void nn_step_forget(nn_step *step)
     void nn_step_unseen(nn_step *step, cbool unseen)
-    cbool nn_step_fusible(const nn_step *step, int64_t node)
+    cbool nn_step_fusible(const nn_step *step, int64_t node, cbool plain)
 
     ctypedef struct nn_rows:
         const void *data

@@ -229,9 +229,9 @@ cdef class _Graph:
         """Whether the node after it does its work."""
         return bool(nn_step_merged(self._step, node))
 
-    def fusible(self, int64_t node):
-        """Whether the update of its weight may follow the weight's gradient part by part."""
-        return bool(nn_step_fusible(self._step, node))
+    def fusible(self, int64_t node, bint plain):
+        """Whether the update of its weight, a plain one or any, may follow the gradient part by part."""
+        return bool(nn_step_fusible(self._step, node, plain))
 
 
 cdef tuple _place(nn_place place):

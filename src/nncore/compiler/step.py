@@ -342,4 +342,5 @@ class Step(Prepared):
             return f"Step({type(self.model).__name__}, not built: the first batch tells the shapes)"
         held = self.optimizer
         needed = held is None or held.max_grad_norm is not None or held.error_if_nonfinite
-        return table.show(self._graph.nodes, self._core, updates=not needed)
+        plain = held is not None and held._is_plain
+        return table.show(self._graph.nodes, self._core, updates=not needed, plain=plain)

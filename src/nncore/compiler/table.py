@@ -7,13 +7,14 @@ from nncore.nn.operation import Operation as Node
 _HEAD = ("operation", "layer", "output", "bytes", "flops", "backward", "fused with")
 
 
-def show(nodes: list[Node], core: Any, *, updates: bool = False) -> str:
+def show(nodes: list[Node], core: Any, *, updates: bool = False, plain: bool = False) -> str:
     """A row for each operation, at the size of the batch planned last; then the arena.
 
     `backward` says whether training runs it: nothing frozen has one, unless something that learns
     lies before it. `fused with` is a layer, where the two are one operation, shown in the row of
     the second; or the update of the weight, where that follows its gradient from the cache, which
-    is for `updates`, where no gradient is needed for anything else.
+    is for `updates`, where no gradient is needed for anything else. `plain` says that they are
+    param - lr gradient, and that is all.
 
     Bytes are those of the output in the arena, with its gradient and what is saved for backward:
     buffers that are never alive together share memory, so the arena is smaller than their sum.
@@ -29,7 +30,7 @@ def show(nodes: list[Node], core: Any, *, updates: bool = False) -> str:
             fused, flops = nodes[index + 1].label, 0
         elif index and core.merged(index - 1):
             fused = nodes[index - 1].label
-        elif updates and core.fusible(index):
+        elif updates and core.fusible(index, plain):
             fused = "update"
         rows.append((node.kind, node.label, shape, f"{held:,}", f"{flops:,}", learns, fused))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]

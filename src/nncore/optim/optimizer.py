@@ -283,6 +283,16 @@ class Optimizer(engine.Planned):
         self._plan = engine.Plan(self.param_groups, self.defaults, version, clear_grad, updates)
         return updates
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the update is w - lr g, and that is all: the engine can fuse it."""
+        more = ("momentum", "weight_decay", "maximize")
+        return (
+            self._kind == "sgd"
+            and not self.max_grad_value
+            and not any(group[name] for group in self.param_groups for name in more)
+        )
+
     def _all_runs(self) -> Iterable[Run]:
         return (run for runs in self._runs for run in runs)
 
