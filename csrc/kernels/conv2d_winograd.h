@@ -134,4 +134,18 @@ static inline void transform_patches(const nn_conv2d_args *c, REAL *transformed,
     }
 }
 
+/* ---- the products, of all positions ------------------------------------------------------------------- */
+
+/* products (positions, count, columns) = bias + patches (positions, count, rows) times weight (rows, columns). */
+typedef struct winograd_products {
+    REAL *products;
+    const REAL *patches, *weight, *bias; /* weight as conv2d_winograd_pack makes it; bias or NULL */
+    int64_t count, rows, columns;
+    int64_t row_stretch, row_plane, column_stretch, column_plane;
+} winograd_products;
+
+/* Defined in conv2d_winograd.tmpl.c. */
+void NN_SYMBOL(conv2d_winograd_multiply)(const winograd_products *m);
+#define conv2d_winograd_multiply NN_SYMBOL(conv2d_winograd_multiply)
+
 #endif
