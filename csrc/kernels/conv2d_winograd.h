@@ -122,10 +122,10 @@ static inline void transform_patches(const nn_conv2d_args *c, REAL *transformed,
         const REAL *image = (const REAL *)c->source + place.n * ah->source * line, *row[4];
         for (int i = 0; i < 4; i++) row[i] = h + i >= 0 && h + i < ah->source ? image + (h + i) * line : zeros;
         some = next_quads(c, &place, count);
-        for (int64_t k = 0; k < channels; k += VL) {
-            const int64_t at = nn_min(k, channels - VL);
-            REAL *out = transformed + at;
-            for (int i = 0; i < 4; i++, out += 4 * plane) {
+        for (int i = 0; i < 4; i++) {
+            for (int64_t k = 0; k < channels; k += VL) {
+                const int64_t at = nn_min(k, channels - VL);
+                REAL *out = transformed + at + 4 * i * plane;
                 const REAL *a = row[i == 0 ? 0 : i == 2 ? 2 : 1] + at, *b = row[i == 2 ? 1 : i == 3 ? 3 : 2] + at;
                 if (i == 1) transform_line(out, plane, stretch, a, b, true, channels, w, aw->source, some);
                 else transform_line(out, plane, stretch, a, b, false, channels, w, aw->source, some);

@@ -102,8 +102,8 @@ void conv2d_winograd_multiply(const winograd_products *m) {
 #if CONV_HAS_HALVES
             if (conv_is_half(m->columns - column)) rows = CONV_HALF_ROWS, multiply = product_half;
 #endif
-            REAL start[CONV_MAX_VECS * VL] = {0};
-            if (bias) memcpy(start, bias + column, (size_t)nn_min(vecs * VL, m->columns - column) * sizeof(REAL));
+            REAL start[CONV_MAX_VECS * VL];
+            for (int64_t i = 0; bias && i < vecs * VL; i++) start[i] = column + i < m->columns ? bias[column + i] : 0;
             const product_tile t = {
                 .c = m->products + p * m->column_plane + column, .c_row = m->column_stretch,
                 .a = m->patches + p * m->row_plane, .a_row = m->row_stretch,

@@ -99,9 +99,9 @@ NN_DEFINE_KERNEL(conv2d_winograd_weight) {
             /* Position 5, row 1 of A on both sides, is the sum of a quad. */
             const REAL *totals = quads + 5 * c->column_plane;
             for (int64_t k = 0; k < padded; k += VL) {
-                vec sum = vset(0);
+                vec sum = vload(dy_sums + k); /* one chain over the piece: its bits are those of any blocks */
                 for (int64_t q = 0; q < count; q++) sum += vload(totals + q * c->column_stretch + k);
-                vstore(dy_sums + k, vload(dy_sums + k) + sum);
+                vstore(dy_sums + k, sum);
             }
             if (c->dweight) {
                 transform_patches(c, patches, zeros, place, count);

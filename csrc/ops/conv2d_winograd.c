@@ -121,13 +121,13 @@ void nn_conv2d_winograd(const nn_op *op, nn_conv2d_args *args) {
     nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd, op->dtype), args, pieces, 1, op->flops);
 }
 
-/* The same in whole images, and blocks of whole rows of quads, as equal as can be. */
+/* The same in whole images, and blocks of whole rows of quads, as equal as can be, where dx is wanted. */
 static int64_t set_images(const nn_op *op, nn_conv2d_args *args, int64_t most) {
     for (int axis = 0; axis < 2; axis++) args->quads[axis] = quads_along(args->axis[axis].count);
     const int64_t images = (op->x[0] + most - 1) / most, rows = images * args->quads[0];
     const int64_t most_rows = NN_WINOGRAD_QUADS / args->quads[1], blocks = (rows + most_rows - 1) / most_rows;
     args->piece_quads = rows * args->quads[1];
-    args->block_quads = (rows + blocks - 1) / blocks * args->quads[1];
+    if (args->dest) args->block_quads = (rows + blocks - 1) / blocks * args->quads[1];
     return (op->x[0] + images - 1) / images;
 }
 
