@@ -111,7 +111,8 @@ static inline int64_t next_quads(const nn_conv2d_args *c, quad_place *place, int
 
 /*
  * transformed (positions, count, row_stretch) = the patches of `count` quads. `zeros` is a line of the source outside
- * the image. The last vector of channels ends with them: it computes again what it shares with the one before.
+ * the image. Lanes beyond the channels are read and written too, and never used: stores that cross no boundary take less
+ * time. In the last image the last vector ends with the channels.
  */
 static inline void transform_patches(const nn_conv2d_args *c, REAL *transformed, const REAL *zeros, quad_place place,
                                      int64_t count) {
@@ -121,10 +122,11 @@ static inline void transform_patches(const nn_conv2d_args *c, REAL *transformed,
         const int64_t h = ah->origin + 2 * place.i, w = aw->origin + 2 * place.j;
         const REAL *image = (const REAL *)c->source + place.n * ah->source * line, *row[4];
         for (int i = 0; i < 4; i++) row[i] = h + i >= 0 && h + i < ah->source ? image + (h + i) * line : zeros;
+        const int64_t last = place.n + 1 < c->n ? channels : channels - VL;
         some = next_quads(c, &place, count);
         for (int i = 0; i < 4; i++) {
             for (int64_t k = 0; k < channels; k += VL) {
-                const int64_t at = nn_min(k, channels - VL);
+                const int64_t at = nn_min(k, last);
                 REAL *out = transformed + at + 4 * i * plane;
                 const REAL *a = row[i == 0 ? 0 : i == 2 ? 2 : 1] + at, *b = row[i == 2 ? 1 : i == 3 ? 3 : 2] + at;
                 if (i == 1) transform_line(out, plane, stretch, a, b, true, channels, w, aw->source, some);
