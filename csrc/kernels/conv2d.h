@@ -24,7 +24,7 @@ typedef struct nn_conv_axis {
 } nn_conv_axis;
 
 typedef struct nn_conv2d_args {
-    void *dest;         /* correlate: (n, h, w, groups * columns) */
+    void *dest;         /* correlate: (n, h, w, groups * columns); joint gradients: dx or NULL */
     const void *source; /* (n, h, w, groups * rows) */
     const void *weight; /* pack: as PyTorch stores it */
     void *packed;       /* [group][panel of columns][tap][row][column of the panel] */
@@ -44,7 +44,7 @@ typedef struct nn_conv2d_args {
 
     /* Winograd: quads of 2x2 elements along each axis, and in a piece, whose buffers are `partial`. There the
        rows and columns of one quad take `stretch` elements, those of a block for one position a `plane`. */
-    int64_t quads[2], piece_quads;
+    int64_t quads[2], piece_quads, block_quads; /* block_quads: the weight's gradient */
     int64_t row_stretch, row_plane, column_stretch, column_plane;
 } nn_conv2d_args;
 

@@ -111,7 +111,8 @@ static inline int64_t next_quads(const nn_conv2d_args *c, quad_place *place, int
 
 /*
  * transformed (positions, count, row_stretch) = the patches of `count` quads. `zeros` is a line of the source outside
- * the image. The last vector of channels ends with them: it computes again what it shares with the one before.
+ * the image. Lanes beyond the channels are read and written too, and never used: stores that cross no boundary take less
+ * time. In the last image the last vector ends with the channels.
  */
 static inline void transform_patches(const nn_conv2d_args *c, REAL *transformed, const REAL *zeros, quad_place place,
                                      int64_t count) {
@@ -121,11 +122,12 @@ static inline void transform_patches(const nn_conv2d_args *c, REAL *transformed,
         const int64_t h = ah->origin + 2 * place.i, w = aw->origin + 2 * place.j;
         const REAL *image = (const REAL *)c->source + place.n * ah->source * line, *row[4];
         for (int i = 0; i < 4; i++) row[i] = h + i >= 0 && h + i < ah->source ? image + (h + i) * line : zeros;
+        const int64_t last = place.n + 1 < c->n ? channels : channels - VL;
         some = next_quads(c, &place, count);
-        for (int64_t k = 0; k < channels; k += VL) {
-            const int64_t at = nn_min(k, channels - VL);
-            REAL *out = transformed + at;
-            for (int i = 0; i < 4; i++, out += 4 * plane) {
+        for (int i = 0; i < 4; i++) {
+            for (int64_t k = 0; k < channels; k += VL) {
+                const int64_t at = nn_min(k, last);
+                REAL *out = transformed + at + 4 * i * plane;
                 const REAL *a = row[i == 0 ? 0 : i == 2 ? 2 : 1] + at, *b = row[i == 2 ? 1 : i == 3 ? 3 : 2] + at;
                 if (i == 1) transform_line(out, plane, stretch, a, b, true, channels, w, aw->source, some);
                 else transform_line(out, plane, stretch, a, b, false, channels, w, aw->source, some);
@@ -133,5 +135,19 @@ static inline void transform_patches(const nn_conv2d_args *c, REAL *transformed,
         }
     }
 }
+
+/* ---- the products, of all positions ------------------------------------------------------------------- */
+
+/* products (positions, count, columns) = bias + patches (positions, count, rows) times weight (rows, columns). */
+typedef struct winograd_products {
+    REAL *products;
+    const REAL *patches, *weight, *bias; /* weight as conv2d_winograd_pack makes it; bias or NULL */
+    int64_t count, rows, columns;
+    int64_t row_stretch, row_plane, column_stretch, column_plane;
+} winograd_products;
+
+/* Defined in conv2d_winograd.tmpl.c. */
+void NN_SYMBOL(conv2d_winograd_multiply)(const winograd_products *m);
+#define conv2d_winograd_multiply NN_SYMBOL(conv2d_winograd_multiply)
 
 #endif

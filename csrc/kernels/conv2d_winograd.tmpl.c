@@ -10,7 +10,7 @@
 #if NN_BITS == 32 /* never chosen for float64, see nn_conv2d_is_winograd */
 #include "conv2d_winograd.h"
 
-/* ---- the products of one position --------------------------------------------------------------------- */
+/* ---- the products ------------------------------------------------------------------------------------- */
 
 /* c (rows, vecs * VL) = start + a (rows, k) b (k, vecs * VL), `count` times, one below the other. */
 typedef struct product_tile {
@@ -86,36 +86,33 @@ CONV_TILE(product, product_tile, 1, 12) CONV_TILE(product, product_tile, 2, 6) C
 static product_tile_fn *const product_table[CONV_MAX_VECS + 1] = {0, product_1x12, product_2x6, product_3x4};
 
 /*
- * products (count, columns) of one position; `bias` or NULL is where its sums start. The last tile's rows may be
- * more than count: there are zeros, and nobody reads what becomes of them.
+ * The last tile's rows may be more than there are quads: whatever lies there is multiplied, and nobody reads what
+ * becomes of it.
  */
-static void multiply_position(const nn_conv2d_args *c, REAL *products, const REAL *patches, const REAL *weight,
-                              const REAL *bias, int64_t count) {
-    int vecs;
-    for (int64_t column = 0; column < c->columns; column += vecs * VL) {
-        vecs = conv_panel_vecs(c->columns - column);
-        int64_t rows = conv_tile_rows(vecs);
-        product_tile_fn *multiply = product_table[vecs];
+void conv2d_winograd_multiply(const winograd_products *m) {
+    const int64_t weight_position = m->rows * conv_vecs(m->columns) * VL;
+    for (int p = 0; p < POSITIONS; p++) {
+        /* Position 5, row 1 and column 1 of A, is added to all four elements: the bias goes in there. */
+        const REAL *bias = p == 5 ? m->bias : NULL;
+        int vecs;
+        for (int64_t column = 0; column < m->columns; column += vecs * VL) {
+            vecs = conv_panel_vecs(m->columns - column);
+            int64_t rows = conv_tile_rows(vecs);
+            product_tile_fn *multiply = product_table[vecs];
 #if CONV_HAS_HALVES
-        if (conv_is_half(c->columns - column)) rows = CONV_HALF_ROWS, multiply = product_half;
+            if (conv_is_half(m->columns - column)) rows = CONV_HALF_ROWS, multiply = product_half;
 #endif
-        REAL start[CONV_MAX_VECS * VL] = {0};
-        if (bias) memcpy(start, bias + column, (size_t)nn_min(vecs * VL, c->columns - column) * sizeof(REAL));
-        const product_tile t = {
-            .c = products + column, .c_row = c->column_stretch, .a = patches, .a_row = c->row_stretch,
-            .b = weight + column * c->rows, .start = bias ? start : NULL, .k = c->rows,
-            .count = (count + rows - 1) / rows,
-        };
-        multiply(&t);
+            REAL start[CONV_MAX_VECS * VL];
+            for (int64_t i = 0; bias && i < vecs * VL; i++) start[i] = column + i < m->columns ? bias[column + i] : 0;
+            const product_tile t = {
+                .c = m->products + p * m->column_plane + column, .c_row = m->column_stretch,
+                .a = m->patches + p * m->row_plane, .a_row = m->row_stretch,
+                .b = m->weight + p * weight_position + column * m->rows, .start = bias ? start : NULL, .k = m->rows,
+                .count = (m->count + rows - 1) / rows,
+            };
+            multiply(&t);
+        }
     }
-}
-
-/* The patches from `count` to the end of the block, in all positions, become zeros. */
-static void clear_patches(const nn_conv2d_args *c, REAL *patches, int64_t count) {
-    for (int p = 0; p < POSITIONS; p++)
-        for (REAL *at = patches + p * c->row_plane + count * c->row_stretch;
-             at < patches + p * c->row_plane + QUADS * c->row_stretch; at += VL)
-            vstore(at, vset(0));
 }
 
 /* ---- back to elements --------------------------------------------------------------------------------- */
@@ -160,7 +157,6 @@ static void transform_quads(const nn_conv2d_args *c, const REAL *products, quad_
 NN_DEFINE_KERNEL(conv2d_winograd) {
     const nn_conv2d_args *c = args;
     const int64_t quads = c->n * c->quads[0] * c->quads[1];
-    const int64_t weight_position = c->rows * conv_vecs(c->columns) * VL;
     for (int64_t piece = begin; piece < end; piece++) {
         REAL *patches = (REAL *)c->partial + piece * c->partial_size;
         REAL *products = patches + POSITIONS * c->row_plane, *zeros = products + POSITIONS * c->column_plane;
@@ -170,12 +166,10 @@ NN_DEFINE_KERNEL(conv2d_winograd) {
             const int64_t count = nn_min(QUADS, last - quad);
             const quad_place place = place_of_quad(c, quad);
             transform_patches(c, patches, zeros, place, count);
-            if (count < QUADS) clear_patches(c, patches, count);
-            for (int p = 0; p < POSITIONS; p++) {
-                /* Position 5, row 1 and column 1 of A, is added to all four elements: the bias goes in there. */
-                multiply_position(c, products + p * c->column_plane, patches + p * c->row_plane,
-                                  (const REAL *)c->packed + p * weight_position, p == 5 ? c->bias : NULL, count);
-            }
+            conv2d_winograd_multiply(&(winograd_products){
+                .products = products, .patches = patches, .weight = c->packed, .bias = c->bias,
+                .count = count, .rows = c->rows, .columns = c->columns, .row_stretch = c->row_stretch,
+                .row_plane = c->row_plane, .column_stretch = c->column_stretch, .column_plane = c->column_plane});
             transform_quads(c, products, place, count);
         }
     }

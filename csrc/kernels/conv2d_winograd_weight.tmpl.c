@@ -1,15 +1,16 @@
 /*
  * conv2d_winograd_weight: what conv2d_backward_weight computes, the weight's gradient and that of the bias, by
- * Winograd's F(2x2, 3x3): per piece of piece_quads quads, sums over quads of (A dy A^T) times (B^T x B).
+ * Winograd's F(2x2, 3x3): per piece of piece_quads quads, sums over quads of (A dy A^T) times (B^T x B). And
+ * dest, where that is not NULL: the gradient of x, from the same quads; then pieces are whole images.
  *
- *     partial [piece]: sums [position][panel of columns][row][column of the panel], sums of dy [column], and
- *                      the buffers of a block: patches, quads, one patch
+ *     partial [piece]: sums [position][panel of columns][row][column of the panel], sums of dy [column], and the
+ *                      buffers of a block of block_quads quads: patches, quads, a line of zeros, what waits of dest
  */
 #include "template.h"
 
 #if NN_BITS == 32 /* never chosen for float64, see nn_conv2d_is_winograd */
 #include "conv2d_sum_tile.h"
-#include "conv2d_winograd.h"
+#include "conv2d_winograd_data.h"
 
 /* ---- dy ----------------------------------------------------------------------------------------------- */
 
@@ -87,25 +88,34 @@ NN_DEFINE_KERNEL(conv2d_winograd_weight) {
     for (int64_t piece = begin; piece < end; piece++) {
         REAL *sums = (REAL *)c->partial + piece * c->partial_size, *dy_sums = sums + POSITIONS * position;
         REAL *patches = dy_sums + padded, *quads = patches + POSITIONS * c->row_plane;
-        REAL *zeros = quads + POSITIONS * c->column_plane;
+        REAL *zeros = quads + POSITIONS * c->column_plane, *waiting = zeros + c->axis[1].source * c->row_stretch;
         for (int64_t i = 0; i < c->axis[1].source * c->rows; i++) zeros[i] = 0;
         for (REAL *sum = sums; sum < patches; sum += VL) vstore(sum, vset(0));
         const int64_t last = nn_min(last_quad, (piece + 1) * c->piece_quads);
-        for (int64_t quad = piece * c->piece_quads; quad < last; quad += QUADS) {
-            const int64_t count = nn_min(QUADS, last - quad);
+        for (int64_t quad = piece * c->piece_quads; quad < last; quad += c->block_quads) {
+            const int64_t count = nn_min(c->block_quads, last - quad);
             const quad_place place = place_of_quad(c, quad);
             transform_dy(c, quads, place, count);
             /* Position 5, row 1 of A on both sides, is the sum of a quad. */
             const REAL *totals = quads + 5 * c->column_plane;
             for (int64_t k = 0; k < padded; k += VL) {
-                vec sum = vset(0);
+                vec sum = vload(dy_sums + k); /* one chain over the piece: its bits are those of any blocks */
                 for (int64_t q = 0; q < count; q++) sum += vload(totals + q * c->column_stretch + k);
-                vstore(dy_sums + k, vload(dy_sums + k) + sum);
+                vstore(dy_sums + k, sum);
             }
-            if (!c->dweight) continue;
-            transform_patches(c, patches, zeros, place, count);
-            for (int p = 0; p < POSITIONS; p++)
-                add_position(c, sums + p * position, patches + p * c->row_plane, quads + p * c->column_plane, count);
+            if (c->dweight) {
+                transform_patches(c, patches, zeros, place, count);
+                for (int p = 0; p < POSITIONS; p++)
+                    add_position(c, sums + p * position, patches + p * c->row_plane, quads + p * c->column_plane,
+                                 count);
+            }
+            if (c->dest) {
+                conv2d_winograd_multiply(&(winograd_products){
+                    .products = patches, .patches = quads, .weight = c->packed, .count = count, .rows = c->columns,
+                    .columns = c->rows, .row_stretch = c->column_stretch, .row_plane = c->column_plane,
+                    .column_stretch = c->row_stretch, .column_plane = c->row_plane});
+                add_patches(c, patches, waiting, place, count);
+            }
         }
     }
 }

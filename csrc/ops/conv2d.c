@@ -225,11 +225,13 @@ void nn_conv2d_backward_data(const nn_op *op, const nn_io *io, const void *bias)
     }
 }
 
+/* Of the weight and the bias; and that of x, where it is joint. */
 static void backward_weight(const nn_op *op, const nn_io *io) {
     nn_conv2d_args args = {.source = io->x, .dy = io->dy, .dweight = io->dweight, .dbias = io->dbias,
                            .partial = io->work, .n = op->x[0], .partial_size = sums_count(op),
                            .axis = {forward_axis(op, 0), forward_axis(op, 1)}};
     set_weight(&args, op, true);
+    if (nn_conv2d_is_joint(op)) args.dest = io->dx, args.weight = io->weight;
     if (nn_conv2d_is_winograd(op, NN_CONV2D_WEIGHT)) {
         nn_conv2d_winograd_gradient(op, &args);
         return;
@@ -248,8 +250,9 @@ static void backward_weight(const nn_op *op, const nn_io *io) {
 static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     (void)error;
     if (op->x[0] == 0) return NN_OK;
-    if (io->dweight || io->dbias) backward_weight(op, io);
-    if (io->dx) nn_conv2d_backward_data(op, io, NULL);
+    const bool joint = nn_conv2d_is_joint(op);
+    if (io->dweight || io->dbias || (joint && io->dx)) backward_weight(op, io);
+    if (io->dx && !joint) nn_conv2d_backward_data(op, io, NULL);
     return NN_OK;
 }
 

@@ -34,6 +34,8 @@ typedef enum nn_conv2d_pass { NN_CONV2D_FORWARD, NN_CONV2D_DATA, NN_CONV2D_WEIGH
 /* Whether Winograd's algorithm in two dimensions may compute it, for batches large enough; whether it does. */
 bool nn_conv2d_has_quads(const nn_op *op);
 bool nn_conv2d_is_winograd(const nn_op *op, nn_conv2d_pass pass);
+/* Whether it computes dx together with the weight's gradient. */
+bool nn_conv2d_is_joint(const nn_op *op);
 
 /* Pairs of a tap and an element along an axis, taps and elements one apart, that are no padding. */
 double nn_conv2d_taps_along(const nn_op *op, int axis);
@@ -58,7 +60,7 @@ int64_t nn_conv2d_winograd_gradient_bytes(const nn_op *op);
 
 /* dest = bias + source * weight. args say what they say to the direct kernels; workspace is `packed`. */
 void nn_conv2d_winograd(const nn_op *op, nn_conv2d_args *args);
-/* dweight += dy * source, dbias += sums of dy; workspace is `partial`. */
+/* dweight += dy * source, dbias += sums of dy; dest = dx, where it is joint and not NULL; workspace is `partial`. */
 void nn_conv2d_winograd_gradient(const nn_op *op, nn_conv2d_args *args);
 
 #endif

@@ -39,6 +39,18 @@ bool nn_conv2d_is_winograd(const nn_op *op, nn_conv2d_pass pass) {
     return QUAD_COST * (quads + WEIGHT_QUADS) < direct;
 }
 
+/*
+ * Both gradients in one walk over the quads of dy, transformed once: without padding these are fewer than those of x.
+ * Pieces are whole images, blocks whole rows of quads; a block's buffers and the weight twice stay in the cache.
+ */
+enum { MOST_CHANNELS = 1 << 11 };
+
+bool nn_conv2d_is_joint(const nn_op *op) {
+    return op->x[0] > 1 && op->window.padding[0] == 0 && op->window.padding[1] == 0 &&
+           quads_along(op->y[3]) <= NN_WINOGRAD_QUADS && op->x[1] * op->channels <= MOST_CHANNELS &&
+           nn_conv2d_is_winograd(op, NN_CONV2D_WEIGHT);
+}
+
 /* ---- workspace --------------------------------------------------------------------------------------- */
 
 /*
@@ -75,14 +87,17 @@ int64_t nn_conv2d_winograd_bytes(const nn_op *op, int64_t rows, int64_t columns)
 /* Elements of a piece of the gradients: sums over the weight and the bias, and the buffers of a block. */
 static int64_t gradient_size(const nn_op *op, const nn_conv2d_args *args) {
     const int64_t sums = nn_size_add(packed_size(op, op->x[1], op->channels), nn_conv2d_padded(op->channels, op->dtype));
-    return nn_size_add(sums, args->partial_size);
+    const int64_t waiting = nn_size_mul(2 * (op->y[3] + 3), args->row_stretch);
+    return nn_size_add(nn_size_add(sums, args->partial_size), nn_conv2d_is_joint(op) ? waiting : 0);
 }
 
 int64_t nn_conv2d_winograd_gradient_bytes(const nn_op *op) {
     nn_conv2d_args args;
     set_sizes(op, &args, op->x[1], op->channels);
     const int64_t piece_bytes = bytes_of(op, gradient_size(op, &args));
-    return piece_bytes < 0 ? -1 : nn_size_mul(nn_conv2d_weight_pieces(op, piece_bytes), piece_bytes);
+    if (piece_bytes < 0) return -1;
+    const int64_t packed = nn_conv2d_is_joint(op) ? bytes_of(op, packed_size(op, op->channels, op->x[1])) : 0;
+    return nn_size_add(packed, nn_size_mul(nn_conv2d_weight_pieces(op, piece_bytes), piece_bytes));
 }
 
 /* ---- runs -------------------------------------------------------------------------------------------- */
@@ -106,11 +121,34 @@ void nn_conv2d_winograd(const nn_op *op, nn_conv2d_args *args) {
     nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd, op->dtype), args, pieces, 1, op->flops);
 }
 
+/* The same in whole images, and blocks of whole rows of quads, as equal as can be, where dx is wanted. */
+static int64_t set_images(const nn_op *op, nn_conv2d_args *args, int64_t most) {
+    for (int axis = 0; axis < 2; axis++) args->quads[axis] = quads_along(args->axis[axis].count);
+    const int64_t images = (op->x[0] + most - 1) / most, rows = images * args->quads[0];
+    const int64_t most_rows = NN_WINOGRAD_QUADS / args->quads[1], blocks = (rows + most_rows - 1) / most_rows;
+    args->piece_quads = rows * args->quads[1];
+    if (args->dest) args->block_quads = (rows + blocks - 1) / blocks * args->quads[1];
+    return (op->x[0] + images - 1) / images;
+}
+
 void nn_conv2d_winograd_gradient(const nn_op *op, nn_conv2d_args *args) {
     set_sizes(op, args, args->rows, args->columns);
     args->partial_size = gradient_size(op, args);
-    const int64_t piece_bytes = bytes_of(op, args->partial_size);
-    const int64_t pieces = set_pieces(op, args, nn_conv2d_weight_pieces(op, piece_bytes));
-    nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd_weight, op->dtype), args, pieces, 1, op->flops);
-    nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd_fold, op->dtype), args, args->rows, 8, pieces * piece_bytes);
+    args->block_quads = NN_WINOGRAD_QUADS;
+    const int64_t piece_bytes = bytes_of(op, args->partial_size), most = nn_conv2d_weight_pieces(op, piece_bytes);
+    const int64_t pieces = nn_conv2d_is_joint(op) ? set_images(op, args, most) : set_pieces(op, args, most);
+    int64_t work = op->flops;
+    if (args->dest) {
+        const int64_t packed_bytes = bytes_of(op, packed_size(op, args->columns, args->rows));
+        nn_conv2d_args pack = *args;
+        pack.rows = args->columns, pack.columns = args->rows;
+        pack.row_stride = args->column_stride, pack.column_stride = args->row_stride;
+        args->packed = pack.packed = args->partial;
+        args->partial = (char *)args->packed + packed_bytes;
+        nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd_pack, op->dtype), &pack, pack.rows, 8, PACK_WORK * packed_bytes);
+        work *= 2;
+    }
+    nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd_weight, op->dtype), args, pieces, 1, work);
+    if (args->dweight || args->dbias)
+        nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd_fold, op->dtype), args, args->rows, 8, pieces * piece_bytes);
 }

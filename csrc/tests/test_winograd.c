@@ -151,9 +151,14 @@ static void test_definition(void) {
     }
 }
 
+static nn_op planned(nn_op op) {
+    CHECK_EQUAL(nn_op_plan(&op, NULL), NN_OK);
+    return op;
+}
+
 /* Of the three passes, how many the algorithm takes. */
 static int chosen(nn_op op) {
-    CHECK_EQUAL(nn_op_plan(&op, NULL), NN_OK);
+    op = planned(op);
     return nn_conv2d_is_winograd(&op, NN_CONV2D_FORWARD) + nn_conv2d_is_winograd(&op, NN_CONV2D_DATA) +
            nn_conv2d_is_winograd(&op, NN_CONV2D_WEIGHT);
 }
@@ -182,6 +187,17 @@ static void test_choice(void) {
     }
     op = operation(1, 32, 32, 4, 4, 1, 1); /* too little to repay transformed weights */
     CHECK_EQUAL(chosen(op), 0);
+    /* Both gradients at once: where dy has fewer quads than x, and there are pieces and room. */
+    const nn_op unpadded = planned(operation(8, 32, 32, 16, 16, 0, 0));
+    CHECK(nn_conv2d_is_joint(&unpadded));
+    op = planned(wide);
+    CHECK(!nn_conv2d_is_joint(&op));
+    op = planned(operation(1, 32, 32, 16, 16, 0, 0));
+    CHECK(!nn_conv2d_is_joint(&op));
+    op = planned(operation(8, 64, 64, 16, 16, 0, 0));
+    CHECK(!nn_conv2d_is_joint(&op));
+    op = planned(operation(8, 32, 32, 16, 100, 0, 0));
+    CHECK(!nn_conv2d_is_joint(&op));
     op = operation(100, 32, 32, 3, 3, 0, 0); /* one element of four in its quad */
     CHECK(!nn_conv2d_is_winograd(&op, NN_CONV2D_FORWARD));
 }
@@ -190,11 +206,12 @@ static void test_choice(void) {
 static void test_smaller_batches_fit(void) {
     /* With 512 channels three pieces of the direct sum have room in what one of Winograd's takes. */
     static const int64_t channels[] = {12, 40, 512};
-    for (int c = 0; c < 3; c++)
+    for (int c = 0; c < 6; c++)
         for (int64_t size = 3; size <= 12; size++) {
+            const int64_t padding = c % 2;
             int64_t forward = 0, backward = 0;
             for (int64_t n = 1; n <= 40; n++) {
-                nn_op op = operation(n, channels[c], channels[c], size, size, 1, 1);
+                nn_op op = operation(n, channels[c / 2], channels[c / 2], size, size, padding, padding);
                 CHECK_EQUAL(nn_op_plan(&op, NULL), NN_OK);
                 CHECK(op.forward_bytes >= forward && op.backward_bytes >= backward);
                 forward = op.forward_bytes, backward = op.backward_bytes;

@@ -281,8 +281,9 @@ def test_layout_does_not_show(name, layout, isa, rng):
         assert_same_bits(one, plain)
 
 
-def test_gradients_are_added_and_each_is_optional(isa, rng):
-    case = CASES["odd sizes"]
+@pytest.mark.parametrize("name", ["odd sizes", "no padding, odd", "notes' second"])
+def test_gradients_are_added_and_each_is_optional(name, isa, rng):
+    case = CASES[name]
     x, weight, bias, grad = operands(rng, *case)
     padding = case[-1]
     _, dx, dweight, dbias = compute(x, weight, bias, grad, padding)
@@ -311,6 +312,25 @@ def test_infinity_spreads_to_its_neighbours_only(isa, rng):
     reach = np.zeros(ours.shape, bool)
     reach[:, :, 6:10, 8:12] = True
     assert_same_bits(ours[~reach], plain[~reach])
+
+
+@pytest.mark.parametrize("name", ["no padding, odd", "notes' second"])
+def test_joint_gradients_do_not_mix_images(name, isa, rng):
+    """Quads of many images are multiplied together: dx of each is its own, infinities included."""
+    (_, *shape), outputs, padding = CASES[name]
+    x, weight, bias, grad = operands(rng, (21, *shape), outputs, padding)
+    together = compute(x, weight, bias, grad, padding)[1]
+    for begin, end in ((0, 2), (2, 7), (7, 21)):
+        part = slice(begin, end)
+        alone = compute(x[part], weight, bias, grad[part], padding)[1]
+        assert_same_bits(together[part], alone)
+    grad[4, 5, 2, 5] = np.inf
+    ours = compute(x, weight, bias, grad, padding)[1]
+    # The quad is rows 2 and 3, columns 4 and 5.
+    reach = np.zeros(ours.shape, bool)
+    reach[4, :, 2:6, 4:8] = True
+    assert not np.isfinite(ours[4, :, 2:5, 5:8]).any()
+    assert_same_bits(ours[~reach], together[~reach])
 
 
 def model():
