@@ -4,9 +4,9 @@
  *
  * All digits are kept in the left tail too, where Phi is a difference of nearly equal numbers if it is had from
  * erf: Phi(-a) = exp(-a^2 / 2) G(a), with G a quotient of polynomials whose terms are all positive. The bound
- * of vgelu, in units in the last place, is 6 (float; where there is no FMA 6.01) and 8 (double). vgelu_tanh is as exact as the exponent v below,
- * which is rounded a few times: 6 units from -1 up, and about 2 |v| to the left of it, 250 (float) and 3000 (double)
- * where the tail ends.
+ * of vgelu, in units in the last place, is 6 (float; where there is no FMA 6.01) and 8 (double). vgelu_tanh is as
+ * exact as the exponent v below, which is rounded a few times: 6 units from -1 up, and about 2 |v| to the left of it,
+ * 250 (float) and 3000 (double) where the tail ends.
  */
 #ifndef NN_KERNELS_VMATH_GELU_H
 #define NN_KERNELS_VMATH_GELU_H
