@@ -204,11 +204,11 @@ NN_INLINE vec math_log_sum(vec n, vec f) {
 NN_INLINE vec vlog(vec x) {
 #if defined(__AVX512F__) && NN_BITS == 32
     /*
-     * Its own instructions take x apart, subnormal numbers too. n is an infinity for 0 and infinity; m is NaN for a negative
-     * x, and 1 for -0.
+     * Its own instructions take x apart, subnormal numbers too. n is an infinity for 0 and infinity; m is NaN for a
+     * negative x, and 1 for -0.
      */
-    const _MM_MANTISSA_SIGN_ENUM sign = (_MM_MANTISSA_SIGN_ENUM)(_MM_MANT_SIGN_zero | _MM_MANT_SIGN_nan);
-    const __m512 m = _mm512_getmant_ps((__m512)x, _MM_MANT_NORM_p75_1p5, sign);
+#define MATH_MANTISSA_SIGN ((_MM_MANTISSA_SIGN_ENUM)(_MM_MANT_SIGN_zero | _MM_MANT_SIGN_nan))
+    const __m512 m = _mm512_getmant_ps((__m512)x, _MM_MANT_NORM_p75_1p5, MATH_MANTISSA_SIGN);
     const vec n = (vec)_mm512_getexp_ps((__m512)x) - (vec)_mm512_getexp_ps(m);
     return math_log_sum(n, (vec)m - vset(1));
 #else

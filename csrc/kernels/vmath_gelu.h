@@ -18,9 +18,9 @@
  * -GELU_END. Of each the highest even power has the factor 1, which saves a product; what that leaves, GELU_SCALE, is
  * part of the exponential: gelu_exp_terms are those of -GELU_SCALE exp(-r / 2) MATH_DOWN for |r| <= ln 2.
  *
- * In float GELU_LN2 is ln 2 rounded once: the n that it is multiplied by is nearly -a^2 / (2 ln 2), so that the error is
- * a smooth function of a, which the polynomials were fitted to make good. Their factors were then moved by units in the
- * last place to bring down the largest error of the whole, as it is rounded below, with FMA and without.
+ * In float GELU_LN2 is ln 2 rounded once: the n that it is multiplied by is nearly -a^2 / (2 ln 2), so that the error
+ * is a smooth function of a, which the polynomials were fitted to make good. Their factors were then moved by units in
+ * the last place to bring down the largest error of the whole, as it is rounded below, with FMA and without.
  */
 #if NN_BITS == 32
 #define GELU_END 14.6f
