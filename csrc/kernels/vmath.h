@@ -20,13 +20,13 @@ enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
 #define MATH_EXPM1_ONE (-26.0f)    /* exp(x) - 1 rounds to -1 from here down */
 #define MATH_LN2_HIGH 0x1.63p-1f   /* short, so that a product with an exponent is exact without FMA */
 #define MATH_LN2_LOW (-0x1.bd0106p-13f)
-#define MATH_SQRT_HALF 0x3f3504f3  /* bits */
+#define MATH_THREE_QUARTERS 0x3f400000 /* bits */
 #define MATH_LARGEST 0x1.fffffep127f
 /* (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; exp within 2^-28 */
 static const REAL math_exp_terms[] = {0x1.fffffcp-2f, 0x1.555490p-3f, 0x1.5558f2p-5f, 0x1.123a5cp-7f,
                                       0x1.6a24eep-10f};
-/* (log((1 + s) / (1 - s)) / s - 2) / s^2 in powers of s^2, for a number between sqrt(1/2) and sqrt(2) */
-static const REAL math_log_terms[] = {0x1.555554p-1f, 0x1.999a7ap-2f, 0x1.2438c2p-2f, 0x1.e2faa4p-3f};
+/* (log((1 + s) / (1 - s)) / s - 2) / s^2 in powers of s^2, for a number between 3/4 and 3/2 */
+static const REAL math_log_terms[] = {0x1.555554p-1f, 0x1.999bdcp-2f, 0x1.23e9bcp-2f, 0x1.ed89aap-3f};
 #else
 enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
 #define MATH_ROUNDER 0x1.8p52
@@ -36,16 +36,16 @@ enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
 #define MATH_EXPM1_ONE (-40.0)
 #define MATH_LN2_HIGH 0x1.62e42feep-1
 #define MATH_LN2_LOW 0x1.a39ef35793c76p-33
-#define MATH_SQRT_HALF INT64_C(0x3fe6a09e667f3bcd)
+#define MATH_THREE_QUARTERS INT64_C(0x3fe8000000000000)
 #define MATH_LARGEST 0x1.fffffffffffffp1023
 /* as above; exp within 2^-57 */
 static const REAL math_exp_terms[] = {0x1.000000000000ap-1,  0x1.55555555554f9p-3,  0x1.5555555550835p-5,
                                       0x1.1111111127d8cp-7,  0x1.6c16c1843ed2fp-10, 0x1.a01a0129ece08p-13,
                                       0x1.a01999ca1ada8p-16, 0x1.71df25d99804cp-19, 0x1.28adb7685ae02p-22,
                                       0x1.ad7f51d39145ep-26};
-static const REAL math_log_terms[] = {0x1.5555555555592p-1, 0x1.999999997fe5dp-2, 0x1.24924941f225cp-2,
-                                      0x1.c71c520286dd0p-3, 0x1.7466414a69348p-3, 0x1.39a1680f2f091p-3,
-                                      0x1.2f095db44333cp-3};
+static const REAL math_log_terms[] = {0x1.5555555555770p-1, 0x1.99999998f24a9p-2, 0x1.249249b10f469p-2,
+                                      0x1.c71c021248621p-3, 0x1.7474c74fb9a2ep-3, 0x1.3854f1bcda048p-3,
+                                      0x1.3aae207264344p-3};
 #endif
 
 /* terms[0] + terms[1] x + ... ; count is a constant. */
@@ -127,15 +127,21 @@ enum { MATH_LIFT = NN_BITS == 32 ? 64 : 256 };
 
 /*
  * exp(x). 2^n is applied as two factors, neither of which leaves the range of normal numbers: MATH_UP or
- * MATH_DOWN by the sign of x, and the rest of it. So a result that overflows is infinity.
+ * MATH_DOWN by the sign of x, and the rest of it. So a result that overflows is infinity. AVX-512 has an instruction
+ * for it.
  */
 NN_INLINE vec vexp(vec x) {
     const vec held = math_at_most(math_at_least(x, MATH_EXP_LOW), MATH_EXP_HIGH);
     const math_exp_parts e = math_exp_split(held);
+#if defined(__AVX512F__) && NN_BITS == 32
+    const vec n = (vec)e.rounded - vset(MATH_ROUNDER);
+    return (vec)_mm512_scalef_ps((__m512)(math_expm1_rest(e.r) + vset(1)), (__m512)n); /* times 2^n, rounded once */
+#else
     const ivec negative = (ivec)held >> (NN_BITS - 1), swing = (ivec)MATH_UP - (ivec)MATH_DOWN;
     const uvec outer = (uvec)((ivec)MATH_DOWN + (~negative & swing));
     const uvec inner = (e.rounded << MANTISSA_BITS) + ((uvec)vset(1) + (uvec)vset(1) - outer); /* 2^n / outer */
     return vfma((vec)inner, math_expm1_rest(e.r), (vec)inner) * (vec)outer;
+#endif
 }
 
 /* exp(x) MATH_UP for x <= 0 (or NaN), not so low that even this is too small for a normal number. */
@@ -181,25 +187,45 @@ NN_INLINE vec vtanh(vec x) {
 }
 
 /*
- * log(x) = n ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)); with s = f / (2 + f),
+ * log(x) = n ln 2 + log(1 + f), 1 + f in [3/4, 3/2); with s = f / (2 + f),
  * log(1 + f) = f - (f^2/2 - s (f^2/2 + s^2 terms(s^2))), which is exact to first order where f is small.
  */
+NN_INLINE vec math_log_sum(vec n, vec f) {
+#if NN_HAVE_FMA && NN_BITS == 32
+    const REAL high = 0x1.62e42ep-1f, low = 0x1.efa39ep-25f; /* both positive: n may be an infinity */
+#else
+    const REAL high = MATH_LN2_HIGH, low = MATH_LN2_LOW;
+#endif
+    const vec s = f / (f + vset(2)), z = s * s, square = f * f * vset(R(0.5));
+    const vec tail = vfma(s, square + z * MATH_POLYNOMIAL(z, math_log_terms), n * vset(low));
+    return vfma(n, vset(high), f - (square - tail));
+}
+
 NN_INLINE vec vlog(vec x) {
+#if defined(__AVX512F__) && NN_BITS == 32
+    /*
+     * Its own instructions take x apart, subnormal numbers too. n is an infinity for 0 and infinity; m is NaN for a
+     * negative x, and 1 for -0.
+     */
+#define MATH_MANTISSA_SIGN ((_MM_MANTISSA_SIGN_ENUM)(_MM_MANT_SIGN_zero | _MM_MANT_SIGN_nan))
+    const __m512 m = _mm512_getmant_ps((__m512)x, _MM_MANT_NORM_p75_1p5, MATH_MANTISSA_SIGN);
+    const vec n = (vec)_mm512_getexp_ps((__m512)x) - (vec)_mm512_getexp_ps(m);
+    return math_log_sum(n, (vec)m - vset(1));
+#else
     const vec smallest = (vec)ivset((INT)1 << MANTISSA_BITS), inf = vset((REAL)__builtin_inf());
     const ivec subnormal = x < smallest;
     const vec lift = (vec)ivset((INT)(EXPONENT_BIAS + MANTISSA_BITS) << MANTISSA_BITS); /* 2^MANTISSA_BITS */
-    const ivec one = (ivec)vset(1), half = ivset(MATH_SQRT_HALF);
-    const uvec bits = (uvec)vselect(subnormal, x * lift, x) + (uvec)(one - half); /* may wrap: infinity, NaN */
-    const vec f = (vec)((ivec)(bits & (uvec)ivset(((INT)1 << MANTISSA_BITS) - 1)) + half) - vset(1);
+    const ivec one = (ivec)vset(1), least = ivset(MATH_THREE_QUARTERS);
+    const uvec bits = (uvec)vselect(subnormal, x * lift, x) + (uvec)(one - least); /* may wrap: infinity, NaN */
+    const vec f = (vec)((ivec)(bits & (uvec)ivset(((INT)1 << MANTISSA_BITS) - 1)) + least) - vset(1);
     /* The exponent as a number, by way of the rounder: there is no packed conversion from int64 before AVX-512. */
     const vec n = (vec)((ivec)(bits >> MANTISSA_BITS) + (ivec)vset(MATH_ROUNDER)) -
                   (vset(MATH_ROUNDER) + vselect(subnormal, vset(EXPONENT_BIAS + MANTISSA_BITS), vset(EXPONENT_BIAS)));
-    const vec s = f / (f + vset(2)), z = s * s, square = f * f * vset(R(0.5));
-    const vec tail = vfma(s, square + z * MATH_POLYNOMIAL(z, math_log_terms), n * vset(MATH_LN2_LOW));
-    const vec log = vfma(n, vset(MATH_LN2_HIGH), f - (square - tail));
+    const vec log = math_log_sum(n, f);
     vec result = vselect(x < inf, log, x); /* infinity and NaN are their own logarithm */
     result = vselect(x == vset(0), -inf, result);
     return vselect(x < vset(0), vset((REAL)__builtin_nan("")), result);
+#endif
 }
 
 /*
