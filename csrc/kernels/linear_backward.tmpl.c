@@ -158,20 +158,24 @@ static void pack_gradient(REAL *block, const REAL *dy, int64_t out, int64_t dept
     }
 }
 
-/* dbias (rows) = its value, or zero, + the sums of columns of dy, four vectors of them at a time. */
+/* dbias (`width` vectors, of the last one `some`) = its value, or zero, + the sums of columns of dy. */
+NN_INLINE void sum_columns(const REAL *dy, int64_t out, int64_t depth, REAL *dbias, int width, int64_t some,
+                           bool from_zero) {
+    vec sum[4];
+    NN_UNROLL(4) for (int v = 0; v < width; v++)
+        sum[v] = from_zero ? vset(0) : load_lanes(dbias + v * VL, v < width - 1 ? VL : some);
+    for (int64_t p = 0; p < depth; p++)
+        NN_UNROLL(4) for (int v = 0; v < width; v++)
+            sum[v] += load_lanes(dy + p * out + v * VL, v < width - 1 ? VL : some);
+    NN_UNROLL(4) for (int v = 0; v < width; v++) store_lanes(dbias + v * VL, sum[v], v < width - 1 ? VL : some);
+}
+
 static void sum_gradient(const REAL *dy, int64_t out, int64_t depth, int64_t rows, REAL *dbias, bool from_zero) {
-    enum { WIDE = 4 };
-    for (int64_t i = 0; i < rows; i += WIDE * VL) {
-        int64_t some[WIDE];
-        vec sum[WIDE];
-        NN_UNROLL(4) for (int v = 0; v < WIDE; v++) {
-            some[v] = nn_max(0, nn_min(rows - i - v * VL, VL));
-            sum[v] = from_zero ? vset(0) : vload_some(dbias + i + v * VL, some[v]);
-        }
-        for (int64_t p = 0; p < depth; p++)
-            NN_UNROLL(4) for (int v = 0; v < WIDE; v++) sum[v] += vload_some(dy + p * out + i + v * VL, some[v]);
-        NN_UNROLL(4) for (int v = 0; v < WIDE; v++) vstore_some(dbias + i + v * VL, sum[v], some[v]);
-    }
+    int64_t i = 0;
+    for (; i + 4 * VL <= rows; i += 4 * VL) sum_columns(dy + i, out, depth, dbias + i, 4, VL, from_zero);
+    for (; i + VL < rows; i += 2 * VL)
+        sum_columns(dy + i, out, depth, dbias + i, 2, nn_min(VL, rows - i - VL), from_zero);
+    if (i < rows) sum_columns(dy + i, out, depth, dbias + i, 1, rows - i, from_zero);
 }
 
 enum { NEAR_GRADIENT = 16384 / sizeof(REAL) }; /* dy of half the first-level cache is read where it lies */
