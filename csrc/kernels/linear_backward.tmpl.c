@@ -178,6 +178,33 @@ static void sum_gradient(const REAL *dy, int64_t out, int64_t depth, int64_t row
     if (i < rows) sum_columns(dy + i, out, depth, dbias + i, 1, rows - i, from_zero);
 }
 
+/*
+ * A panel of so few columns of dweight that its rows would fill hardly a lane: vectors run along rows, the columns of dy,
+ * `width` of them, of the last one `some`; one column is summed at a time.
+ */
+enum { FEW_COLUMNS = 4 };
+
+NN_INLINE void sum_rows(const gemm_panel *t, REAL *c, const REAL *dy, int64_t out, int width, int64_t some) {
+    for (int64_t j = 0; j < t->cols; j++) {
+        vec acc[4] = {vset(0), vset(0), vset(0), vset(0)};
+        const REAL *x = t->b + j, *d = dy;
+        for (int64_t p = 0; p < t->k; p++, x += t->ldb, d += out)
+            NN_UNROLL(4) for (int v = 0; v < width; v++)
+                acc[v] = vfma(load_lanes(d + v * VL, v < width - 1 ? VL : some), vset(*x), acc[v]);
+        REAL sum[4 * VL], *to = c + j;
+        NN_UNROLL(4) for (int v = 0; v < width; v++) vstore(sum + v * VL, acc[v]);
+        const int64_t rows = (width - 1) * VL + some;
+        for (int64_t i = 0; i < rows; i++, to += t->ldc) *to = t->accumulate ? sfma(t->scale, sum[i], *to) : sum[i];
+    }
+}
+
+static void sum_few_columns(const gemm_panel *t, const REAL *dy, int64_t out, int64_t rows) {
+    int64_t i = 0;
+    for (; i + 4 * VL <= rows; i += 4 * VL) sum_rows(t, t->c + i * t->ldc, dy + i, out, 4, VL);
+    for (; i + VL < rows; i += 2 * VL) sum_rows(t, t->c + i * t->ldc, dy + i, out, 2, nn_min(VL, rows - i - VL));
+    if (i < rows) sum_rows(t, t->c + i * t->ldc, dy + i, out, 1, rows - i);
+}
+
 enum { NEAR_GRADIENT = 16384 / sizeof(REAL) }; /* dy of half the first-level cache is read where it lies */
 
 NN_DEFINE_KERNEL(linear_backward_weight) {
@@ -200,8 +227,12 @@ NN_DEFINE_KERNEL(linear_backward_weight) {
                                .next = near ? 0 : depth * GEMM_ROWS, .b = x + p * l->in + j, .ldb = l->in, .k = depth,
                                .cols = nn_min(GEMM_COLS, l->in - j), 
                                .accumulate = l->descent || !from_zero, .scale = l->descent ? (REAL)-l->rate : 1};
-            take_panel(&tile, room, rows);
-            gemm_run_panel(&tile, rows);
+            if (near && tile.cols <= FEW_COLUMNS) {
+                sum_few_columns(&tile, dy, l->out, rows);
+            } else {
+                take_panel(&tile, room, rows);
+                gemm_run_panel(&tile, rows);
+            }
         }
     }
 }
