@@ -15,22 +15,16 @@ typedef enum finish { WRITTEN, ADDED, SCALED } finish;
  * units that multiply. A row's vectors may share columns, so both are read before the first is written.
  */
 NN_INLINE void finish_tile(const gemm_panel *t, vec acc[GEMM_ROWS][GEMM_VECS], const int64_t column[GEMM_VECS],
-                           int64_t ldc, int rows, int vecs, int64_t some, finish how) {
-    if (how != WRITTEN) {
-        const vec scale = vset(how == SCALED ? t->scale : 1);
-        const REAL *c = t->c;
-        NN_UNROLL(16) for (int i = 0; i < rows; i++) {
-            NN_UNROLL(8) for (int v = 0; v < vecs; v++) {
-                if (how == ADDED) acc[i][v] += load_lanes(c + column[v], some);
-                if (how == SCALED) acc[i][v] = vfma(scale, acc[i][v], load_lanes(c + column[v], some));
-            }
-            c = pkept((REAL *)c + ldc);
-        }
-    }
+                           int rows, int vecs, int64_t some, finish how) {
+    const vec scale = vset(how == SCALED ? t->scale : 1);
     REAL *c = t->c;
     NN_UNROLL(16) for (int i = 0; i < rows; i++) {
+        NN_UNROLL(8) for (int v = 0; v < vecs; v++) {
+            if (how == ADDED) acc[i][v] += load_lanes(c + column[v], some);
+            if (how == SCALED) acc[i][v] = vfma(scale, acc[i][v], load_lanes(c + column[v], some));
+        }
         NN_UNROLL(8) for (int v = 0; v < vecs; v++) store_lanes(c + column[v], acc[i][v], some);
-        c = pkept(c + ldc);
+        c = pkept(c + t->ldc);
     }
 }
 
@@ -73,9 +67,9 @@ NN_INLINE void run_tile(const gemm_panel *t, int rows, int vecs, bool copying) {
         b += ldb;
         if (copying) copy += GEMM_COLS;
     }
-    if (!t->accumulate) finish_tile(t, acc, column, ldc, rows, vecs, some, WRITTEN);
-    else if (vecs > 1 && t->scale == 1) finish_tile(t, acc, column, ldc, rows, vecs, some, ADDED);
-    else finish_tile(t, acc, column, ldc, rows, vecs, some, SCALED);
+    if (!t->accumulate) finish_tile(t, acc, column, rows, vecs, some, WRITTEN);
+    else if (vecs > 1 && t->scale == 1) finish_tile(t, acc, column, rows, vecs, some, ADDED);
+    else finish_tile(t, acc, column, rows, vecs, some, SCALED);
 }
 
 /* One compiled tile for each height. */

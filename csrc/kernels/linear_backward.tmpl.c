@@ -173,16 +173,14 @@ NN_INLINE void sum_columns(const REAL *dy, int64_t out, int64_t depth, REAL *dbi
 static void sum_gradient(const REAL *dy, int64_t out, int64_t depth, int64_t rows, REAL *dbias, bool from_zero) {
     int64_t i = 0;
     for (; i + 4 * VL <= rows; i += 4 * VL) sum_columns(dy + i, out, depth, dbias + i, 4, VL, from_zero);
-    for (; i + VL < rows; i += 2 * VL)
-        sum_columns(dy + i, out, depth, dbias + i, 2, nn_min(VL, rows - i - VL), from_zero);
-    if (i < rows) sum_columns(dy + i, out, depth, dbias + i, 1, rows - i, from_zero);
+    for (; i < rows; i += VL) sum_columns(dy + i, out, depth, dbias + i, 1, nn_min(VL, rows - i), from_zero);
 }
 
 /*
  * A panel of so few columns of dweight that its rows would fill hardly a lane: vectors run along rows, the columns of dy,
  * `width` of them, of the last one `some`; one column is summed at a time.
  */
-enum { FEW_COLUMNS = 4 };
+enum { FEW_COLUMNS = VL > 4 ? 4 : 0 };
 
 NN_INLINE void sum_rows(const gemm_panel *t, REAL *c, const REAL *dy, int64_t out, int width, int64_t some) {
     for (int64_t j = 0; j < t->cols; j++) {
@@ -201,8 +199,7 @@ NN_INLINE void sum_rows(const gemm_panel *t, REAL *c, const REAL *dy, int64_t ou
 static void sum_few_columns(const gemm_panel *t, const REAL *dy, int64_t out, int64_t rows) {
     int64_t i = 0;
     for (; i + 4 * VL <= rows; i += 4 * VL) sum_rows(t, t->c + i * t->ldc, dy + i, out, 4, VL);
-    for (; i + VL < rows; i += 2 * VL) sum_rows(t, t->c + i * t->ldc, dy + i, out, 2, nn_min(VL, rows - i - VL));
-    if (i < rows) sum_rows(t, t->c + i * t->ldc, dy + i, out, 1, rows - i);
+    for (; i < rows; i += VL) sum_rows(t, t->c + i * t->ldc, dy + i, out, 1, nn_min(VL, rows - i));
 }
 
 enum { NEAR_GRADIENT = 16384 / sizeof(REAL) }; /* dy of half the first-level cache is read where it lies */

@@ -162,14 +162,14 @@ NN_INLINE void dot_tile(const nn_linear_args *l, int64_t end, int64_t i, int64_t
 
 NN_DEFINE_KERNEL(linear_forward_dot) {
     const nn_linear_args *l = args;
-    const bool fives = l->out % 5 == 0 || l->out % 5 == 4 || l->out > 12;
+    const bool fives = VEC_BYTES < 32 || l->out % 5 == 0 || l->out % 5 == 4 || l->out > 12;
     /* All samples meet so many rows of weight that these stay in the first-level cache. */
     const int64_t block = l->in * 10 < DOT_BLOCK ? DOT_BLOCK / nn_max(l->in, 1) / 5 * 5 : 5;
     for (int64_t from = begin; from < end; from += block) {
         const int64_t to = nn_min(from + block, end);
         for (int64_t i = 0, samples; i < l->n; i += samples) {
             const int64_t left = l->n - i;
-            samples = left >= 4 && !fives ? 4 : left >= 3 && left % 2 ? 3 : nn_min(left, 2);
+            samples = left >= 4 && !fives ? 4 : left >= 3 && left % 2 && VEC_BYTES >= 32 ? 3 : nn_min(left, 2);
             if (samples == 4) for (int64_t j = from; j < to; j += 2) dot_tile(l, to, i, j, 4, 2);
             else if (samples == 3) for (int64_t j = from; j < to; j += 3) dot_tile(l, to, i, j, 3, 3);
             else if (samples == 2) for (int64_t j = from; j < to; j += 5) dot_tile(l, to, i, j, 2, 5);
