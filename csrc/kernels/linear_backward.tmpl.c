@@ -21,6 +21,15 @@ static void pack_plain(REAL *panel, const REAL *b, int64_t row, int64_t k, int64
 }
 
 /*
+ * Whether the first-level cache holds the panel of b where it lies: it is a quarter of it, and rows that share a set are
+ * no more than half of the lines there. With vectors of half a line the copy was faster nevertheless.
+ */
+static bool stays_near(const gemm_panel *t) {
+    const int64_t apart = t->ldb * (int64_t)sizeof(REAL), power = nn_min(apart & -apart, 4096);
+    return VEC_BYTES == 64 && t->k * GEMM_COLS * (int64_t)sizeof(REAL) <= 8192 && t->k * power <= 4 * 4096;
+}
+
+/*
  * Rows of b lie far apart: another page each, few sets of the first-level cache where the distance is a power of two.
  * Where three tiles or more read them, the first leaves a copy that lies close. Of less than a vector the copy is made
  * beforehand, with zeros beyond the columns, unless tiles are masked.
@@ -30,7 +39,7 @@ static void take_panel(gemm_panel *t, REAL *room, int64_t m) {
         pack_plain(room, t->b, t->ldb, t->k, t->cols);
         t->b = room;
         t->ldb = GEMM_COLS;
-    } else if (t->cols == GEMM_COLS && m >= 3 * GEMM_ROWS) {
+    } else if (t->cols == GEMM_COLS && m >= 3 * GEMM_ROWS && !stays_near(t)) {
         t->copy = room;
     }
 }
