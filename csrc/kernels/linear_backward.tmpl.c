@@ -21,6 +21,15 @@ static void pack_plain(REAL *panel, const REAL *b, int64_t row, int64_t k, int64
 }
 
 /*
+ * Whether the first-level cache holds the panel of b where it lies: it is a quarter of it, and rows that share a set are
+ * no more than half of the lines there. With vectors of half a line the copy was faster nevertheless.
+ */
+static bool stays_near(const gemm_panel *t) {
+    const int64_t apart = t->ldb * (int64_t)sizeof(REAL), power = nn_min(apart & -apart, 4096);
+    return VEC_BYTES == 64 && t->k * GEMM_COLS * (int64_t)sizeof(REAL) <= 8192 && t->k * power <= 4 * 4096;
+}
+
+/*
  * Rows of b lie far apart: another page each, few sets of the first-level cache where the distance is a power of two.
  * Where three tiles or more read them, the first leaves a copy that lies close. Of less than a vector the copy is made
  * beforehand, with zeros beyond the columns, unless tiles are masked.
@@ -30,7 +39,7 @@ static void take_panel(gemm_panel *t, REAL *room, int64_t m) {
         pack_plain(room, t->b, t->ldb, t->k, t->cols);
         t->b = room;
         t->ldb = GEMM_COLS;
-    } else if (t->cols == GEMM_COLS && m >= 3 * GEMM_ROWS) {
+    } else if (t->cols == GEMM_COLS && m >= 3 * GEMM_ROWS && !stays_near(t)) {
         t->copy = room;
     }
 }
@@ -158,20 +167,48 @@ static void pack_gradient(REAL *block, const REAL *dy, int64_t out, int64_t dept
     }
 }
 
-/* dbias (rows) = its value, or zero, + the sums of columns of dy, four vectors of them at a time. */
+/* dbias (`width` vectors, of the last one `some`) = its value, or zero, + the sums of columns of dy. */
+NN_INLINE void sum_columns(const REAL *dy, int64_t out, int64_t depth, REAL *dbias, int width, int64_t some,
+                           bool from_zero) {
+    vec sum[4];
+    NN_UNROLL(4) for (int v = 0; v < width; v++)
+        sum[v] = from_zero ? vset(0) : load_lanes(dbias + v * VL, v < width - 1 ? VL : some);
+    for (int64_t p = 0; p < depth; p++)
+        NN_UNROLL(4) for (int v = 0; v < width; v++)
+            sum[v] += load_lanes(dy + p * out + v * VL, v < width - 1 ? VL : some);
+    NN_UNROLL(4) for (int v = 0; v < width; v++) store_lanes(dbias + v * VL, sum[v], v < width - 1 ? VL : some);
+}
+
 static void sum_gradient(const REAL *dy, int64_t out, int64_t depth, int64_t rows, REAL *dbias, bool from_zero) {
-    enum { WIDE = 4 };
-    for (int64_t i = 0; i < rows; i += WIDE * VL) {
-        int64_t some[WIDE];
-        vec sum[WIDE];
-        NN_UNROLL(4) for (int v = 0; v < WIDE; v++) {
-            some[v] = nn_max(0, nn_min(rows - i - v * VL, VL));
-            sum[v] = from_zero ? vset(0) : vload_some(dbias + i + v * VL, some[v]);
-        }
-        for (int64_t p = 0; p < depth; p++)
-            NN_UNROLL(4) for (int v = 0; v < WIDE; v++) sum[v] += vload_some(dy + p * out + i + v * VL, some[v]);
-        NN_UNROLL(4) for (int v = 0; v < WIDE; v++) vstore_some(dbias + i + v * VL, sum[v], some[v]);
+    int64_t i = 0;
+    for (; i + 4 * VL <= rows; i += 4 * VL) sum_columns(dy + i, out, depth, dbias + i, 4, VL, from_zero);
+    for (; i < rows; i += VL) sum_columns(dy + i, out, depth, dbias + i, 1, nn_min(VL, rows - i), from_zero);
+}
+
+/*
+ * A panel of so few columns of dweight that its rows would fill hardly a lane: vectors run along rows, the columns of dy,
+ * `width` of them, of the last one `some`; one column is summed at a time.
+ */
+enum { FEW_COLUMNS = VL > 4 ? 4 : 0 };
+
+NN_INLINE void sum_rows(const gemm_panel *t, REAL *c, const REAL *dy, int64_t out, int width, int64_t some) {
+    for (int64_t j = 0; j < t->cols; j++) {
+        vec acc[4] = {vset(0), vset(0), vset(0), vset(0)};
+        const REAL *x = t->b + j, *d = dy;
+        for (int64_t p = 0; p < t->k; p++, x += t->ldb, d += out)
+            NN_UNROLL(4) for (int v = 0; v < width; v++)
+                acc[v] = vfma(load_lanes(d + v * VL, v < width - 1 ? VL : some), vset(*x), acc[v]);
+        REAL sum[4 * VL], *to = c + j;
+        NN_UNROLL(4) for (int v = 0; v < width; v++) vstore(sum + v * VL, acc[v]);
+        const int64_t rows = (width - 1) * VL + some;
+        for (int64_t i = 0; i < rows; i++, to += t->ldc) *to = t->accumulate ? sfma(t->scale, sum[i], *to) : sum[i];
     }
+}
+
+static void sum_few_columns(const gemm_panel *t, const REAL *dy, int64_t out, int64_t rows) {
+    int64_t i = 0;
+    for (; i + 4 * VL <= rows; i += 4 * VL) sum_rows(t, t->c + i * t->ldc, dy + i, out, 4, VL);
+    for (; i < rows; i += VL) sum_rows(t, t->c + i * t->ldc, dy + i, out, 1, nn_min(VL, rows - i));
 }
 
 enum { NEAR_GRADIENT = 16384 / sizeof(REAL) }; /* dy of half the first-level cache is read where it lies */
@@ -196,8 +233,12 @@ NN_DEFINE_KERNEL(linear_backward_weight) {
                                .next = near ? 0 : depth * GEMM_ROWS, .b = x + p * l->in + j, .ldb = l->in, .k = depth,
                                .cols = nn_min(GEMM_COLS, l->in - j), 
                                .accumulate = l->descent || !from_zero, .scale = l->descent ? (REAL)-l->rate : 1};
-            take_panel(&tile, room, rows);
-            gemm_run_panel(&tile, rows);
+            if (near && tile.cols <= FEW_COLUMNS) {
+                sum_few_columns(&tile, dy, l->out, rows);
+            } else {
+                take_panel(&tile, room, rows);
+                gemm_run_panel(&tile, rows);
+            }
         }
     }
 }

@@ -110,51 +110,72 @@ NN_DEFINE_KERNEL(linear_forward_swapped) {
 
 #if VEC_BYTES < 64 /* with more lanes they would be added up in another order, to other bits than AVX2's */
 
-enum { DOTS = 8 }; /* products at a time: of four samples and two features, two and four, one and eight */
+/*
+ * Products at a time: of two samples and five features, three and three, four and two, one and eight. Eight chains are as
+ * many as two multiply-add units need, and not one may be late: ten are better where few of the five are missing.
+ */
+enum { DOTS = 10, DOT_SAMPLES = 4, DOT_FEATURES = 8, DOT_BLOCK = 16384 / sizeof(REAL) };
 
 /* acc (samples, features) += lanes p and on, `some` of them, of rows of weight times rows of x. */
-NN_INLINE void add_dots(vec acc[DOTS], const REAL *const weight[DOTS], const REAL *const x[DOTS], int64_t p,
-                        int64_t some, int features, int samples) {
-    vec xv[DOTS];
-    NN_UNROLL(8) for (int s = 0; s < samples; s++) xv[s] = vkept(load_lanes(x[s] + p, some));
+NN_INLINE void add_dots(vec acc[DOTS], const REAL *const weight[DOT_FEATURES], const REAL *const x[DOT_SAMPLES],
+                        int64_t p, int64_t some, int samples, int features) {
+    vec xv[DOT_SAMPLES];
+    NN_UNROLL(4) for (int s = 0; s < samples; s++) xv[s] = vkept(load_lanes(x[s] + p, some));
     NN_UNROLL(8) for (int f = 0; f < features; f++) {
         const vec w = load_lanes(weight[f] + p, some);
         const vec wv = samples > 1 ? vkept(w) : w;
-        NN_UNROLL(8) for (int s = 0; s < samples; s++) acc[s * features + f] = vfma(wv, xv[s], acc[s * features + f]);
+        NN_UNROLL(4) for (int s = 0; s < samples; s++) acc[s * features + f] = vfma(wv, xv[s], acc[s * features + f]);
     }
 }
 
-/* Columns `begin` to `end` of y for samples i and on: rows of weight times rows of x, along k in vectors. */
-NN_INLINE void dot_samples(const nn_linear_args *l, int64_t begin, int64_t end, int64_t i, int samples) {
-    const int features = DOTS / samples;
+/* Columns j and on of y, up to `end` and not more than `features`, for samples i and on: along k in vectors. */
+NN_INLINE void dot_tile(const nn_linear_args *l, int64_t end, int64_t i, int64_t j, int samples, int features) {
     const int64_t k = l->in, out = l->out;
-    const REAL *bias = l->bias, *weight[DOTS], *x[DOTS];
-    REAL *y = (REAL *)l->y + i * out;
-    NN_UNROLL(8) for (int s = 0; s < samples; s++) x[s] = (const REAL *)l->x + (i + s) * k;
-    for (int64_t j = begin; j < end; j += features) {
-        /* Rows that do not exist are given as the last one that does. */
-        weight[0] = (const REAL *)l->weight + j * k;
-        NN_UNROLL(8) for (int f = 1; f < features; f++) weight[f] = weight[f - 1] + (j + f < end ? k : 0);
-        vec acc[DOTS + VL];
-        NN_UNROLL(32) for (int a = 0; a < DOTS + VL; a++) acc[a] = vset(0);
-        int64_t p = 0;
-        for (; p + VL <= k; p += VL) add_dots(acc, weight, x, p, VL, features, samples);
-        if (p < k) add_dots(acc, weight, x, p, k - p, features, samples);
-        REAL dot[DOTS + VL];
-        NN_UNROLL(8) for (int a = 0; a < DOTS; a += VL) vstore(dot + a, vfold(acc + a));
-        for (int f = 0; f < features && j + f < end; f++) {
-            const REAL start = bias ? bias[j + f] : 0;
-            NN_UNROLL(8) for (int s = 0; s < samples; s++) y[s * out + j + f] = dot[s * features + f] + start;
-        }
+    static const REAL none[DOT_FEATURES];
+    const REAL *bias = l->bias, *weight[DOT_FEATURES], *x[DOT_SAMPLES];
+    REAL *y = (REAL *)l->y + i * out + j;
+    NN_UNROLL(4) for (int s = 0; s < samples; s++) x[s] = (const REAL *)l->x + (i + s) * k;
+    /* Rows that do not exist are given as the last one that does. */
+    weight[0] = (const REAL *)l->weight + j * k;
+    NN_UNROLL(8) for (int f = 1; f < features; f++) weight[f] = weight[f - 1] + (j + f < end ? k : 0);
+    const int dots = samples * features;
+    vec acc[DOTS];
+    NN_UNROLL(16) for (int a = 0; a < DOTS; a++) acc[a] = vset(0);
+    int64_t p = 0;
+    for (; p + VL <= k; p += VL) add_dots(acc, weight, x, p, VL, samples, features);
+    if (p < k) add_dots(acc, weight, x, p, k - p, samples, features);
+    REAL dot[DOTS + VL];
+    NN_UNROLL(8) for (int a = 0; a < dots; a += VL) {
+        vec part[VL]; /* of less sums than lanes there are twins, which are computed once */
+        NN_UNROLL(8) for (int v = 0; v < VL; v++) part[v] = acc[a + v < dots ? a + v : a + v % 2 < dots ? a + v % 2 : a];
+        vstore(dot + a, vfold(part));
+    }
+    const REAL *start = bias ? bias + j : none;
+    if (j + features <= end) {
+        NN_UNROLL(8) for (int f = 0; f < features; f++)
+            NN_UNROLL(4) for (int s = 0; s < samples; s++) y[s * out + f] = dot[s * features + f] + start[f];
+    } else {
+        for (int f = 0; j + f < end; f++)
+            for (int s = 0; s < samples; s++) y[s * out + f] = dot[s * features + f] + start[f];
     }
 }
 
 NN_DEFINE_KERNEL(linear_forward_dot) {
     const nn_linear_args *l = args;
-    int64_t i = 0;
-    for (; i + 4 <= l->n; i += 4) dot_samples(l, begin, end, i, 4);
-    for (; i + 2 <= l->n; i += 2) dot_samples(l, begin, end, i, 2);
-    if (i < l->n) dot_samples(l, begin, end, i, 1);
+    const bool fives = VEC_BYTES < 32 || l->out % 5 == 0 || l->out % 5 == 4 || l->out > 12;
+    /* All samples meet so many rows of weight that these stay in the first-level cache. */
+    const int64_t block = l->in * 10 < DOT_BLOCK ? DOT_BLOCK / nn_max(l->in, 1) / 5 * 5 : 5;
+    for (int64_t from = begin; from < end; from += block) {
+        const int64_t to = nn_min(from + block, end);
+        for (int64_t i = 0, samples; i < l->n; i += samples) {
+            const int64_t left = l->n - i;
+            samples = left >= 4 && !fives ? 4 : left >= 3 && left % 2 && VEC_BYTES >= 32 ? 3 : nn_min(left, 2);
+            if (samples == 4) for (int64_t j = from; j < to; j += 2) dot_tile(l, to, i, j, 4, 2);
+            else if (samples == 3) for (int64_t j = from; j < to; j += 3) dot_tile(l, to, i, j, 3, 3);
+            else if (samples == 2) for (int64_t j = from; j < to; j += 5) dot_tile(l, to, i, j, 2, 5);
+            else for (int64_t j = from; j < to; j += 8) dot_tile(l, to, i, j, 1, 8);
+        }
+    }
 }
 
 #endif

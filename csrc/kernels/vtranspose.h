@@ -59,9 +59,21 @@ NN_INLINE void vtranspose(vec t[VL]) {
         t[i] = __builtin_shufflevector(t[i], t[i + (d)], NN_EACH(NN_UPPER, d)) +     \
                __builtin_shufflevector(t[i], t[i + (d)], NN_EACH(NN_LOWER, d));
 
+#define NN_OWN(k, d) ((k) & (d) ? NN_LANES + (k) : (k))
+#define NN_OTHER(k, d) ((k) & (d) ? (k) : NN_LANES + (k))
+#define NN_CROSSED(k, d) ((k) ^ (d))
+
 /* Lane k of the result: the sum of the lanes of vector k. */
 NN_INLINE vec vfold(vec t[VL]) {
+#if NN_BITS == 32 /* to select is cheaper than to shuffle, and nothing else takes lanes 1 apart from two vectors at once */
+    NN_UNROLL(16) for (int i = 0; i < VL; i += 2) {
+        const vec other = vkept(__builtin_shufflevector(t[i], t[i + 1], NN_EACH(NN_OTHER, 1)));
+        t[i] = __builtin_shufflevector(t[i], t[i + 1], NN_EACH(NN_OWN, 1)) +
+               __builtin_shufflevector(other, other, NN_EACH(NN_CROSSED, 1));
+    }
+#else
     NN_FOLD_STAGE(t, 1)
+#endif
 #if NN_LANES > 2
     NN_FOLD_STAGE(t, 2)
 #endif

@@ -15,17 +15,20 @@
 /*
  * By shape alone, so that bits depend on nothing else.
  *
- * - Few samples or few features: a tile of 16 features would be mostly empty, so vectors run along `in`; up to 12
- *   features where rows are so long that adding up the lanes of a vector costs little beside them.
+ * - Few samples or few features: to pack weight^T costs more than the products, or a tile of 16 features would be mostly
+ *   empty, so vectors run along `in`. Adding up the lanes of a vector costs little beside rows that are long.
  * - Long rows and a batch that fills tiles: packing weight^T (out x in) would cost a fifth of the work, so the
  *   roles are swapped and the smaller x^T is packed, once. Short rows do not pay for the transposed store.
  * - Else panels of weight^T are packed as they come.
  */
 enum { LONG_ROWS = 128, SWAP_SAMPLES = 16 };
+enum { DOT_SAMPLES = 8, DOT_ROWS = 32, DOT_FEATURES = 12 };
 enum { PACK_WORK = 16 }; /* of an element of x: to transpose what another core may have written */
 
 static nn_kernel_id forward_kernel(int64_t n, int64_t in, int64_t out) {
-    if (n <= 4 || out <= 4 || (out <= 12 && in >= LONG_ROWS)) return NN_KERNEL_linear_forward_dot;
+    if (n <= 4 || out <= 4) return NN_KERNEL_linear_forward_dot;
+    if (n <= DOT_SAMPLES && in > DOT_ROWS) return NN_KERNEL_linear_forward_dot;
+    if (in >= LONG_ROWS && (n < SWAP_SAMPLES || out <= DOT_FEATURES)) return NN_KERNEL_linear_forward_dot;
     if (in >= LONG_ROWS && n >= SWAP_SAMPLES && out >= n / 2) return NN_KERNEL_linear_forward_swapped;
     return NN_KERNEL_linear_forward;
 }
