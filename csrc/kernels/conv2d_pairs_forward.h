@@ -7,7 +7,7 @@
  *     p    x1 + x2, and x1 of each two taps          d0    x0 - x2, and x0 - x1 of each two
  *     m    x2 - x1                                   d1    x3 - x1, and x2 - x1
  *
- *     partial [piece]: scratch, cells of a chunk
+ *     partial [piece]: cells of a chunk
  */
 #ifndef NN_KERNELS_CONV2D_PAIRS_FORWARD_H
 #define NN_KERNELS_CONV2D_PAIRS_FORWARD_H
@@ -20,7 +20,7 @@ typedef struct pair_tile {
     const REAL *x[PAIRS];         /* the first cell of each pair */
     REAL *d0[PAIRS], *d1[PAIRS];
     const REAL *weight, *start;   /* packed panel; start values */
-    int64_t plane;                /* of the cells: from product to product */
+    int64_t cells[7];             /* of each product, from there */
     int64_t taps_h, line, rows;   /* kernel rows, the cells of the next one, channels */
     int64_t last;                 /* columns stored */
 } pair_tile;
@@ -45,14 +45,14 @@ NN_INLINE void pair_sums(const pair_tile *t, int taps) {
     NN_UNROLL(3) for (int i = 0; i < PAIRS; i++) {
         NN_UNROLL(2) for (int v = 0; v < PAIR_VECS; v++) a[i][v] = vload(t->start + v * VL), b[i][v] = vset(0);
     }
-    const int64_t plane = t->plane, rows = t->rows;
+    const int64_t rows = t->rows, *cells = t->cells;
     const REAL *w = t->weight, *x[PAIRS];
     for (int64_t h = 0; h < t->taps_h; h++) {
         NN_UNROLL(3) for (int i = 0; i < PAIRS; i++) x[i] = t->x[i] + h * t->line;
         for (int64_t k = 0; k < rows; k++, w += (taps == 5 ? 7 : 4) * PAIR_COLUMNS) {
-            add_one_product(a, x, plane, w + PAIR_COLUMNS);
-            add_one_product(b, x, 2 * plane, w + 2 * PAIR_COLUMNS);
-            if (taps == 5) add_one_product(a, x, 5 * plane, w + 5 * PAIR_COLUMNS);
+            add_one_product(a, x, cells[1], w + PAIR_COLUMNS);
+            add_one_product(b, x, cells[2], w + 2 * PAIR_COLUMNS);
+            if (taps == 5) add_one_product(a, x, cells[5], w + 5 * PAIR_COLUMNS);
             NN_UNROLL(3) for (int i = 0; i < PAIRS; i++) x[i]++;
         }
     }
@@ -67,11 +67,11 @@ NN_INLINE void pair_sums(const pair_tile *t, int taps) {
     for (int64_t h = 0; h < t->taps_h; h++) {
         NN_UNROLL(3) for (int i = 0; i < PAIRS; i++) x[i] = t->x[i] + h * t->line;
         for (int64_t k = 0; k < rows; k++, w += (taps == 5 ? 7 : 4) * PAIR_COLUMNS) {
-            add_one_product(a, x, 0, w);
-            add_one_product(b, x, 3 * plane, w + 3 * PAIR_COLUMNS);
+            add_one_product(a, x, cells[0], w);
+            add_one_product(b, x, cells[3], w + 3 * PAIR_COLUMNS);
             if (taps == 5) {
-                add_one_product(a, x, 4 * plane, w + 4 * PAIR_COLUMNS);
-                add_one_product(b, x, 6 * plane, w + 6 * PAIR_COLUMNS);
+                add_one_product(a, x, cells[4], w + 4 * PAIR_COLUMNS);
+                add_one_product(b, x, cells[6], w + 6 * PAIR_COLUMNS);
             }
             NN_UNROLL(3) for (int i = 0; i < PAIRS; i++) x[i]++;
         }
@@ -96,10 +96,11 @@ static NN_NOINLINE void pair_sums_5(const pair_tile *t) { pair_sums(t, 5); }
 /* All elements of a chunk, for all columns. */
 static void sum_chunk(const nn_conv2d_args *c, const REAL *cells, int64_t plane, const pair_chunk *chunk) {
     const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
-    const int64_t pairs = (aw->count + 1) / 2, columns = c->columns, line = pairs * c->rows;
+    const int64_t pairs = (aw->count + 1) / 2, columns = c->columns, line = cells_line(c), step = 2 * c->rows;
     const int64_t elements = chunk->images * chunk->rows * pairs;
     REAL nowhere[PAIR_COLUMNS];
-    pair_tile t = {.weight = c->packed, .plane = plane, .taps_h = ah->taps, .line = line, .rows = c->rows};
+    pair_tile t = {.weight = c->packed, .taps_h = ah->taps, .line = line, .rows = c->rows};
+    for (int64_t p = 0; p < nn_conv_products(aw->taps); p++) t.cells[p] = cells_of_product(p, aw->taps, plane, c->rows);
     for (int64_t column = 0; column < columns; column += PAIR_COLUMNS) {
         REAL start[PAIR_COLUMNS] = {0};
         t.last = nn_min(columns - column, PAIR_COLUMNS);
@@ -113,9 +114,9 @@ static void sum_chunk(const nn_conv2d_args *c, const REAL *cells, int64_t plane,
                 t.x[i] = x, t.d0[i] = dest;
                 t.d1[i] = 2 * pair + 1 < aw->dest ? dest + columns : nowhere;
                 if (element + i + 1 >= elements) continue; /* the last element, as often as the tile is too large */
-                x += c->rows, dest += 2 * columns;
+                x += step, dest += 2 * columns;
                 if (++pair < pairs) continue;
-                pair = 0, dest -= aw->dest % 2 * columns;
+                pair = 0, x += line - pairs * step, dest -= aw->dest % 2 * columns;
                 if (++row < chunk->rows) continue;
                 row = 0, x += (ah->taps - 1) * line, dest += (ah->dest - chunk->rows) * aw->dest * columns;
             }
@@ -128,14 +129,13 @@ static void sum_chunk(const nn_conv2d_args *c, const REAL *cells, int64_t plane,
 
 /* Pieces begin to end of the batch. */
 static void conv_pair_pieces(const nn_conv2d_args *c, int64_t begin, int64_t end) {
-    const pair_room room = room_of(c);
+    const int64_t plane = cells_plane(c);
     for (int64_t piece = begin; piece < end; piece++) {
-        REAL *halves = (REAL *)c->partial + piece * c->partial_size, *cells = halves + room.scratch;
-        for (REAL *at = halves; at < cells; at++) *at = 0;
+        REAL *cells = (REAL *)c->partial + piece * c->partial_size;
         const int64_t n_end = nn_min((piece + 1) * c->piece_images, c->n);
         for (pair_chunk chunk = {.n = piece * c->piece_images}; next_chunk(c, n_end, &chunk);) {
-            transform_cells(cells, room.plane, c, halves, room.half, &chunk);
-            sum_chunk(c, cells, room.plane, &chunk);
+            transform_cells(cells, plane, c, &chunk);
+            sum_chunk(c, cells, plane, &chunk);
         }
     }
 }

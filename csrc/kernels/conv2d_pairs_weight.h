@@ -2,7 +2,7 @@
  * conv2d_pairs_weight.h: the weight's gradient by pairs of elements of dy, see conv2d_pairs.h.
  *
  *     partial [piece]: sums as conv2d_fold wants them, those of dy, [panel of columns][product][row][column] where
- *                      a row is a kernel row and a channel, then the buffers of a chunk: scratch, cells, pairs
+ *                      a row is a kernel row and a channel, then the buffers of a chunk: cells, pairs
  */
 #ifndef NN_KERNELS_CONV2D_PAIRS_WEIGHT_H
 #define NN_KERNELS_CONV2D_PAIRS_WEIGHT_H
@@ -89,13 +89,13 @@ static pair_planes transform_pairs(const nn_conv2d_args *c, REAL *room, int64_t 
 
 /* All tiles of a panel of columns. */
 static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, conv_sum_tile_fn *const *halves, REAL *sums,
-                      const REAL *cells, int64_t cells_plane, const pair_planes *planes, const pair_chunk *chunk,
+                      const REAL *cells, int64_t x_plane, const pair_planes *planes, const pair_chunk *chunk,
                       int64_t column, int vecs) {
     const int64_t taps_h = c->axis[0].taps, taps = c->axis[1].taps, width = vecs * VL;
-    const int64_t count = (c->axis[1].count + 1) / 2, cells_line = count * c->rows;
+    const int64_t count = (c->axis[1].count + 1) / 2, line = cells_line(c);
     /* The rows of a tile are those of the kernel or channels, whichever are more. */
     const bool channels = c->rows >= taps_h;
-    const int64_t outer = channels ? taps_h : c->rows, outer_step = channels ? cells_line : 1;
+    const int64_t outer = channels ? taps_h : c->rows, outer_step = channels ? line : 1;
     const int64_t inner = channels ? c->rows : taps_h;
     conv_sum_tile_fn *const *tile_of_rows = table[vecs];
     int64_t most = conv_tile_rows(vecs);
@@ -106,28 +106,30 @@ static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, conv_sum_ti
 #endif
     const conv_cut cut = conv_cut_evenly(inner, most);
     conv_sum_tile t = {
-        .sum = sums, .x_row = channels ? 1 : cells_line, .last = VL,
-        .count = {1, chunk->images, chunk->rows * count},
-        .x_step = {0, (chunk->rows + taps_h - 1) * cells_line, c->rows},
+        .sum = sums, .x_row = channels ? 1 : line, .last = VL,
+        .count = {chunk->images, chunk->rows, count},
+        .x_step = {(chunk->rows + taps_h - 1) * line, line, 2 * c->rows},
     };
     /* A part of the next chunk of dy comes into the cache with each tile, a little with each of its elements: more at
        once would wait for each other. */
-    const int64_t line = c->axis[1].count * c->columns, chunk_bytes = chunk->images * chunk->rows * line * sizeof(REAL);
-    const int64_t turns = nn_conv_products(taps) * outer * cut.tiles * chunk->images * t.count[2];
-    t.next = (const char *)((const REAL *)c->dy + (chunk->n * c->axis[0].count + chunk->row) * line) + chunk_bytes +
+    const int64_t dy_line = c->axis[1].count * c->columns, elements = chunk->images * chunk->rows * count;
+    const int64_t chunk_bytes = chunk->images * chunk->rows * dy_line * sizeof(REAL);
+    const int64_t turns = nn_conv_products(taps) * outer * cut.tiles * elements;
+    t.next = (const char *)((const REAL *)c->dy + (chunk->n * c->axis[0].count + chunk->row) * dy_line) + chunk_bytes +
              chunk_bytes / c->columns * column;
     t.next_step = (chunk_bytes / c->columns * nn_min(width, c->columns - column) + turns - 1) / turns;
     static const int plane_of[7] = {0, 1, 2, 3, 0, 1, 3};
     for (int64_t p = 0; p < nn_conv_products(taps); p++) {
         const int64_t at = taps & 1 ? p : p + 4;
         const int plane = plane_of[at < 7 ? at : 4 + (at - 4) % 3];
-        t.dy = planes->at[plane], t.dy_step[1] = planes->image[plane], t.dy_step[2] = planes->step[plane];
+        t.dy = planes->at[plane], t.dy_step[0] = planes->image[plane], t.dy_step[2] = planes->step[plane];
+        t.dy_step[1] = count * t.dy_step[2];
         for (int64_t i = 0; i < outer; i++) {
-            t.x = cells + p * cells_plane + i * outer_step;
+            t.x = cells + cells_of_product(p, taps, x_plane, c->rows) + i * outer_step;
             for (int64_t tile = 0; tile < cut.tiles; tile++) {
                 const int64_t rows = cut.rows + (tile < cut.longer);
                 tile_of_rows[rows](&t);
-                t.next += t.next_step * chunk->images * t.count[2];
+                t.next += t.next_step * elements;
                 t.x += rows * t.x_row;
                 t.sum += rows * width;
             }
@@ -150,12 +152,12 @@ static void taps_of_products(const nn_conv2d_args *c, REAL *out, const REAL *sum
                     const vec s1 = vload(s + plane), s2 = vload(s + 2 * plane), both = (s1 + s2) * R(0.5);
                     vstore(at, vload(s) + both);
                     vstore(at + rows * width, (s1 - s2) * R(0.5));
-                    vstore(at + 2 * rows * width, both + vload(s + 3 * plane));
+                    vstore(at + 2 * rows * width, both - vload(s + 3 * plane));
                     s += 4 * plane, at += 3 * rows * width;
                 }
                 for (int64_t tap = taps & 1 ? 3 : 0; tap < taps; tap += 2, s += 3 * plane, at += 2 * rows * width) {
                     const vec s1 = vload(s + plane);
-                    vstore(at, vload(s) + s1);
+                    vstore(at, s1 - vload(s));
                     vstore(at + rows * width, s1 + vload(s + 2 * plane));
                 }
             }
@@ -169,22 +171,22 @@ static void conv_pair_sum_pieces(const nn_conv2d_args *c, conv_sum_table table, 
     const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
     const int64_t padded = conv_vecs(c->columns) * VL, kernel_rows = ah->taps * c->rows;
     const int64_t products = nn_conv_products(aw->taps), most_pairs = c->images * c->band * ((aw->count + 1) / 2);
-    const pair_room room = room_of(c);
+    const int64_t x_plane = cells_plane(c);
     for (int64_t piece = begin; piece < end; piece++) {
         REAL *taps = (REAL *)c->partial + piece * c->partial_size, *dy_sums = taps + aw->taps * kernel_rows * padded;
-        REAL *sums = dy_sums + padded, *cells = sums + products * kernel_rows * padded + room.scratch;
-        REAL *pairs = cells + products * room.plane;
+        REAL *sums = dy_sums + padded, *cells = sums + products * kernel_rows * padded;
+        REAL *pairs = cells + CELLS_PLANES * x_plane;
         for (REAL *at = dy_sums; at < cells; at += VL) vstore(at, vset(0));
         const int64_t n_end = nn_min((piece + 1) * c->piece_images, c->n);
         for (pair_chunk chunk = {.n = piece * c->piece_images}; next_chunk(c, n_end, &chunk);) {
-            if (c->dweight) transform_cells(cells, room.plane, c, cells - room.scratch, room.half, &chunk);
+            if (c->dweight) transform_cells(cells, x_plane, c, &chunk);
             int vecs;
             for (int64_t column = 0; column < c->columns; column += vecs * VL) {
                 vecs = conv_panel_vecs(c->columns - column);
                 const int64_t plane = most_pairs * vecs * VL + 64 / sizeof(REAL);
                 const pair_planes planes = transform_pairs(c, pairs, plane, dy_sums + column, &chunk, column, vecs);
                 if (c->dweight)
-                    sum_pairs(c, table, halves, sums + products * kernel_rows * column, cells, room.plane, &planes,
+                    sum_pairs(c, table, halves, sums + products * kernel_rows * column, cells, x_plane, &planes,
                               &chunk, column, vecs);
             }
         }
