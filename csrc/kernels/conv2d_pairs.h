@@ -40,24 +40,29 @@ NN_INLINE bool next_chunk(const nn_conv2d_args *c, int64_t n_end, pair_chunk *ch
     return chunk->images > 0 && chunk->rows > 0;
 }
 
-/* The four planes of cells, and which one product p of so many taps takes, how many cells from the pair's first one. */
+/* The four planes of cells of a chunk, [image][row and those of the kernel below][cell][channel] each. */
 enum { CELLS_AS_IS, CELLS_THIRD, CELLS_SUM, CELLS_DIFFERENCE, CELLS_PLANES };
+typedef struct pair_cells {
+    const REAL *at[CELLS_PLANES];
+} pair_cells;
 
-NN_INLINE int64_t cells_of_product(int64_t p, int64_t taps, int64_t plane, int64_t channels) {
+/* Where product p of so many taps finds the cells of the first pair. */
+NN_INLINE const REAL *cells_of_product(const pair_cells *cells, int64_t p, int64_t taps, int64_t channels) {
     if (taps & 1) {
-        if (p < 4) return (p == 1 ? CELLS_SUM : p == 2 ? CELLS_DIFFERENCE : CELLS_THIRD) * plane + (p > 0) * channels;
+        if (p < 4) return cells->at[p == 1 ? CELLS_SUM : p == 2 ? CELLS_DIFFERENCE : CELLS_THIRD] + (p > 0) * channels;
         p -= 4;
     }
     const int64_t cell = (taps & 1) * 3 + p / 3 * 2 + (p % 3 > 0);
-    return (p % 3 == 1 ? CELLS_AS_IS : CELLS_DIFFERENCE) * plane + cell * channels;
+    return cells->at[p % 3 == 1 ? CELLS_AS_IS : CELLS_DIFFERENCE] + cell * channels;
 }
 
-/* Elements of a row of cells, padding included, and of a plane of a chunk; a little more is read and written. */
+/* Elements of a row of cells, padding included, and of a plane of a chunk, in whole vectors; a little more is read and written. */
 NN_INLINE int64_t cells_line(const nn_conv2d_args *c) {
     return ((c->axis[1].count + 1) / 2 * 2 + c->axis[1].taps - 1) * c->rows;
 }
 NN_INLINE int64_t cells_plane(const nn_conv2d_args *c) {
-    return (c->images * (c->band + c->axis[0].taps - 1)) * cells_line(c) + 2 * c->rows + VL;
+    const int64_t count = c->images * (c->band + c->axis[0].taps - 1) * cells_line(c) + 2 * c->rows + VL;
+    return (count + VL - 1) / VL * VL;
 }
 
 /* to = `before` zeros, x (count), `after` zeros; up to a vector more is written. */
@@ -69,26 +74,34 @@ static void copy_row(REAL *to, int64_t before, const REAL *x, int64_t count, int
     for (int64_t k = 0; k < after; k += VL) vstore(to + k, vset(0));
 }
 
-/* cells [plane][image][row and those of the kernel below][cell][channel] of a chunk. */
-static void transform_cells(REAL *cells, int64_t plane, const nn_conv2d_args *c, const pair_chunk *chunk) {
+/* The cells of a chunk, in `room`, or those that are as in x there, if it has no padding. */
+static pair_cells transform_cells(REAL *room, const nn_conv2d_args *c, const pair_chunk *chunk) {
     const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
     const int64_t channels = c->rows, line = cells_line(c), source_line = aw->source * channels;
-    const int64_t before = -aw->origin * channels, rows = chunk->rows + ah->taps - 1;
-    REAL *to = cells;
-    for (int64_t n = chunk->n; n < chunk->n + chunk->images; n++) {
-        const REAL *image = (const REAL *)c->source + n * ah->source * source_line;
-        for (int64_t i = ah->origin + chunk->row; i < ah->origin + chunk->row + rows; i++, to += line) {
-            if (i < 0 || i >= ah->source) copy_row(to, line, NULL, 0, 0);
-            else copy_row(to, before, image + i * source_line, source_line, line - before - source_line);
+    const int64_t before = -aw->origin * channels, rows = chunk->rows + ah->taps - 1, plane = cells_plane(c);
+    const int64_t first = ah->origin + chunk->row, count = chunk->images * rows * line;
+    const REAL *x = (const REAL *)c->source + (chunk->n * ah->source + first) * source_line;
+    const int64_t left = ((c->n - chunk->n) * ah->source - first) * source_line;
+    if (line != source_line || ah->origin != 0 || left < count + 2 * channels + VL) {
+        REAL *to = room;
+        for (int64_t n = 0; n < chunk->images; n++) {
+            for (int64_t i = 0; i < rows; i++, to += line) {
+                if (first + i < 0 || first + i >= ah->source) copy_row(to, line, NULL, 0, 0);
+                else copy_row(to, before, x + (n * ah->source + i) * source_line, source_line,
+                              line - before - source_line);
+            }
         }
+        x = room;
     }
-    const int64_t count = to - cells;
+    REAL *third = room + CELLS_THIRD * plane, *sum = room + CELLS_SUM * plane;
+    REAL *difference = room + CELLS_DIFFERENCE * plane;
     for (int64_t k = 0; k < count; k += VL) {
-        const vec x0 = vload(cells + k), x1 = vload(cells + k + channels), x2 = vload(cells + k + 2 * channels);
-        vstore(cells + CELLS_THIRD * plane + k, x0 - x2);
-        vstore(cells + CELLS_SUM * plane + k, x0 + x1);
-        vstore(cells + CELLS_DIFFERENCE * plane + k, x1 - x0);
+        const vec x0 = vload(x + k), x1 = vload(x + k + channels), x2 = vload(x + k + 2 * channels);
+        vstore(third + k, x0 - x2);
+        vstore(sum + k, x0 + x1);
+        vstore(difference + k, x1 - x0);
     }
+    return (pair_cells){{x, third, sum, difference}};
 }
 
 #endif

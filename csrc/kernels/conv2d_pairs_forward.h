@@ -17,20 +17,20 @@
 enum { PAIRS = 3 }; /* of a tile, with 12 accumulators */
 
 typedef struct pair_tile {
-    const REAL *x[PAIRS];         /* the first cell of each pair */
+    const REAL *cells[7];         /* of each product, those of the chunk's first pair */
+    int64_t x[PAIRS];             /* each pair's, from there */
     REAL *d0[PAIRS], *d1[PAIRS];
     const REAL *weight, *start;   /* packed panel; start values */
-    int64_t cells[7];             /* of each product, from there */
     int64_t taps_h, line, rows;   /* kernel rows, the cells of the next one, channels */
     int64_t last;                 /* columns stored */
 } pair_tile;
 
-/* acc += a product of one channel, whose cells are `cell` from those of x. */
-NN_INLINE void add_one_product(vec acc[PAIRS][PAIR_VECS], const REAL *const *x, int64_t cell, const REAL *w) {
+/* acc += a product of one channel. */
+NN_INLINE void add_one_product(vec acc[PAIRS][PAIR_VECS], const int64_t *x, const REAL *cells, const REAL *w) {
     vec wv[PAIR_VECS];
     NN_UNROLL(2) for (int v = 0; v < PAIR_VECS; v++) wv[v] = vload(w + v * VL);
     NN_UNROLL(3) for (int i = 0; i < PAIRS; i++) {
-        const vec xv = vset(x[i][cell]);
+        const vec xv = vset(cells[x[i]]);
         NN_UNROLL(2) for (int v = 0; v < PAIR_VECS; v++) acc[i][v] = vfma(xv, wv[v], acc[i][v]);
     }
 }
@@ -45,8 +45,9 @@ NN_INLINE void pair_sums(const pair_tile *t, int taps) {
     NN_UNROLL(3) for (int i = 0; i < PAIRS; i++) {
         NN_UNROLL(2) for (int v = 0; v < PAIR_VECS; v++) a[i][v] = vload(t->start + v * VL), b[i][v] = vset(0);
     }
-    const int64_t rows = t->rows, *cells = t->cells;
-    const REAL *w = t->weight, *x[PAIRS];
+    const int64_t rows = t->rows;
+    const REAL *const *cells = t->cells, *w = t->weight;
+    int64_t x[PAIRS];
     for (int64_t h = 0; h < t->taps_h; h++) {
         NN_UNROLL(3) for (int i = 0; i < PAIRS; i++) x[i] = t->x[i] + h * t->line;
         for (int64_t k = 0; k < rows; k++, w += (taps == 5 ? 7 : 4) * PAIR_COLUMNS) {
@@ -94,21 +95,21 @@ static NN_NOINLINE void pair_sums_3(const pair_tile *t) { pair_sums(t, 3); }
 static NN_NOINLINE void pair_sums_5(const pair_tile *t) { pair_sums(t, 5); }
 
 /* All elements of a chunk, for all columns. */
-static void sum_chunk(const nn_conv2d_args *c, const REAL *cells, int64_t plane, const pair_chunk *chunk) {
+static void sum_chunk(const nn_conv2d_args *c, const pair_cells *cells, const pair_chunk *chunk) {
     const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
     const int64_t pairs = (aw->count + 1) / 2, columns = c->columns, line = cells_line(c), step = 2 * c->rows;
     const int64_t elements = chunk->images * chunk->rows * pairs;
     REAL nowhere[PAIR_COLUMNS];
     pair_tile t = {.weight = c->packed, .taps_h = ah->taps, .line = line, .rows = c->rows};
-    for (int64_t p = 0; p < nn_conv_products(aw->taps); p++) t.cells[p] = cells_of_product(p, aw->taps, plane, c->rows);
+    for (int64_t p = 0; p < nn_conv_products(aw->taps); p++) 
+        t.cells[p] = cells_of_product(cells, p, aw->taps, c->rows);
     for (int64_t column = 0; column < columns; column += PAIR_COLUMNS) {
         REAL start[PAIR_COLUMNS] = {0};
         t.last = nn_min(columns - column, PAIR_COLUMNS);
         for (int64_t j = 0; c->bias && j < t.last; j++) start[j] = ((const REAL *)c->bias)[column + j];
         t.start = start;
         REAL *dest = (REAL *)c->dest + (chunk->n * ah->dest + chunk->row) * aw->dest * columns + column;
-        const REAL *x = cells;
-        int64_t pair = 0, row = 0;
+        int64_t x = 0, pair = 0, row = 0;
         for (int64_t element = 0; element < elements; element += PAIRS) {
             for (int64_t i = 0; i < PAIRS; i++) {
                 t.x[i] = x, t.d0[i] = dest;
@@ -129,13 +130,11 @@ static void sum_chunk(const nn_conv2d_args *c, const REAL *cells, int64_t plane,
 
 /* Pieces begin to end of the batch. */
 static void conv_pair_pieces(const nn_conv2d_args *c, int64_t begin, int64_t end) {
-    const int64_t plane = cells_plane(c);
     for (int64_t piece = begin; piece < end; piece++) {
-        REAL *cells = (REAL *)c->partial + piece * c->partial_size;
         const int64_t n_end = nn_min((piece + 1) * c->piece_images, c->n);
         for (pair_chunk chunk = {.n = piece * c->piece_images}; next_chunk(c, n_end, &chunk);) {
-            transform_cells(cells, plane, c, &chunk);
-            sum_chunk(c, cells, plane, &chunk);
+            const pair_cells cells = transform_cells((REAL *)c->partial + piece * c->partial_size, c, &chunk);
+            sum_chunk(c, &cells, &chunk);
         }
     }
 }

@@ -89,7 +89,7 @@ static pair_planes transform_pairs(const nn_conv2d_args *c, REAL *room, int64_t 
 
 /* All tiles of a panel of columns. */
 static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, conv_sum_tile_fn *const *halves, REAL *sums,
-                      const REAL *cells, int64_t x_plane, const pair_planes *planes, const pair_chunk *chunk,
+                      const pair_cells *cells, const pair_planes *planes, const pair_chunk *chunk,
                       int64_t column, int vecs) {
     const int64_t taps_h = c->axis[0].taps, taps = c->axis[1].taps, width = vecs * VL;
     const int64_t count = (c->axis[1].count + 1) / 2, line = cells_line(c);
@@ -125,7 +125,7 @@ static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, conv_sum_ti
         t.dy = planes->at[plane], t.dy_step[0] = planes->image[plane], t.dy_step[2] = planes->step[plane];
         t.dy_step[1] = count * t.dy_step[2];
         for (int64_t i = 0; i < outer; i++) {
-            t.x = cells + cells_of_product(p, taps, x_plane, c->rows) + i * outer_step;
+            t.x = cells_of_product(cells, p, taps, c->rows) + i * outer_step;
             for (int64_t tile = 0; tile < cut.tiles; tile++) {
                 const int64_t rows = cut.rows + (tile < cut.longer);
                 tile_of_rows[rows](&t);
@@ -171,22 +171,22 @@ static void conv_pair_sum_pieces(const nn_conv2d_args *c, conv_sum_table table, 
     const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
     const int64_t padded = conv_vecs(c->columns) * VL, kernel_rows = ah->taps * c->rows;
     const int64_t products = nn_conv_products(aw->taps), most_pairs = c->images * c->band * ((aw->count + 1) / 2);
-    const int64_t x_plane = cells_plane(c);
     for (int64_t piece = begin; piece < end; piece++) {
         REAL *taps = (REAL *)c->partial + piece * c->partial_size, *dy_sums = taps + aw->taps * kernel_rows * padded;
         REAL *sums = dy_sums + padded, *cells = sums + products * kernel_rows * padded;
-        REAL *pairs = cells + CELLS_PLANES * x_plane;
+        REAL *pairs = cells + CELLS_PLANES * cells_plane(c);
         for (REAL *at = dy_sums; at < cells; at += VL) vstore(at, vset(0));
         const int64_t n_end = nn_min((piece + 1) * c->piece_images, c->n);
         for (pair_chunk chunk = {.n = piece * c->piece_images}; next_chunk(c, n_end, &chunk);) {
-            if (c->dweight) transform_cells(cells, x_plane, c, &chunk);
+            pair_cells found = {{0}};
+            if (c->dweight) found = transform_cells(cells, c, &chunk);
             int vecs;
             for (int64_t column = 0; column < c->columns; column += vecs * VL) {
                 vecs = conv_panel_vecs(c->columns - column);
                 const int64_t plane = most_pairs * vecs * VL + 64 / sizeof(REAL);
                 const pair_planes planes = transform_pairs(c, pairs, plane, dy_sums + column, &chunk, column, vecs);
                 if (c->dweight)
-                    sum_pairs(c, table, halves, sums + products * kernel_rows * column, cells, x_plane, &planes,
+                    sum_pairs(c, table, halves, sums + products * kernel_rows * column, &found, &planes,
                               &chunk, column, vecs);
             }
         }

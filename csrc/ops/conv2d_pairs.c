@@ -68,7 +68,7 @@ static int64_t cells_size(const nn_op *op, const nn_conv2d_args *args) {
     const nn_window *w = &op->window;
     const int64_t lines = nn_size_mul(args->images, args->band + w->kernel[0] - 1);
     const int64_t plane = nn_size_mul(nn_size_mul(lines, 2 * pairs_along(op) + w->kernel[1] - 1), op->x[1]);
-    return nn_size_mul(4, nn_size_add(nn_size_add(plane, 2 * op->x[1]), nn_conv2d_padded(1, op->dtype)));
+    return nn_size_mul(4, nn_conv2d_padded(nn_size_add(plane, 2 * op->x[1] + nn_conv2d_padded(1, op->dtype)), op->dtype));
 }
 
 /* Elements of a piece: see conv2d_pairs_weight.h. */
