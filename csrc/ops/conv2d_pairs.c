@@ -97,14 +97,15 @@ void nn_conv2d_set_pairs(const nn_op *op, nn_conv2d_args *args) {
 /* ---- forward ------------------------------------------------------------------------------------------- */
 
 /*
- * As above, for three and five taps. Vectors of columns come in twos. With fewer channels, transforms take what the
- * products save; with more, the cells under a tile leave the cache.
+ * As above, for three and five taps. Vectors of columns come in twos. With fewer channels (or three, of three taps, for
+ * one two of vectors) transforms take what the products save; with more, the cells under a tile leave the cache.
  */
-enum { FORWARD_COST = 5, FORWARD_DIRECT_COST = 4, WEIGHT_PAIRS = 32, LEAST_ROWS = 4, MOST_ROWS = 16 };
+enum { FORWARD_COST = 5, FORWARD_DIRECT_COST = 4, WEIGHT_PAIRS = 32, LEAST_ROWS = 3, MOST_ROWS = 16 };
 
 static bool may_be_paired_forward(const nn_op *op) {
     const int64_t taps = op->window.kernel[1];
     if (!has_pairs(op) || (taps != 3 && taps != 5) || op->x[1] < LEAST_ROWS || op->x[1] > MOST_ROWS) return false;
+    if (op->x[1] == LEAST_ROWS && taps == 3 && op->channels <= 16) return false;
     const double pairs = (double)op->x[0] * (double)op->y[2] * (double)pairs_along(op);
     const double products = (double)op->window.kernel[0] * (double)nn_conv_products(taps);
     const double twos = (double)((op->channels + 15) / 16), vectors = (double)((op->channels + 7) / 8);
@@ -136,7 +137,7 @@ static int64_t most_pieces(const nn_op *op, int64_t images) {
     return chunks < MOST_PIECES ? chunks : MOST_PIECES;
 }
 
-enum { FORWARD_PAIRS = 64 };
+enum { FORWARD_PAIRS = 96 };
 
 int64_t nn_conv2d_paired_forward_bytes(const nn_op *op) {
     if (!may_be_paired_forward(op)) return 0;
