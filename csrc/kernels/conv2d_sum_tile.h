@@ -68,8 +68,12 @@ NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, ro
 NN_INLINE void sums_apart(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, rows, vecs, t->x_row, true); }
 
 #if CONV_HAS_HALVES
+/* dy, or what `sign` makes of it and the other one. */
+NN_INLINE vec one_or_both(vec dy, vec other, int sign) { return sign > 0 ? dy + other : sign < 0 ? dy - other : dy; }
+
 /* The same for a vector and a half of columns; the other half of a row's sums is left as it is. */
-NN_INLINE void sums_half(const conv_sum_tile *t, int rows) {
+NN_INLINE void sums_half(const conv_sum_tile *t, int rows, int sign) {
+    const int64_t other = sign ? t->other : 0;
     const int64_t x_row = t->x_row, x_step = t->x_step[2], dy_step = t->dy_step[2], count = t->count[2];
     const int64_t x_line_step = t->x_step[1], dy_line_step = t->dy_step[1];
     const char *next = t->next;
@@ -87,7 +91,8 @@ NN_INLINE void sums_half(const conv_sum_tile *t, int rows) {
             for (int64_t k = count; k > 0; k--, x += x_step, dy += dy_step) {
                 __builtin_prefetch(next, 0, 2);
                 next += next_step;
-                const vec first = vload(dy), second = vload_twice(dy + VL);
+                const vec first = one_or_both(vload(dy), vload(dy + other), sign);
+                const vec second = one_or_both(vload_twice(dy + VL), vload_twice(dy + other + VL), sign);
                 NN_UNROLL(4) for (int i = 0; i < rows; i += 2) {
                     const vec x0 = vset(x[i * x_row]), x1 = i < last ? vset(x[(i + 1) * x_row]) : x0;
                     whole[i] = vfma(x0, first, whole[i]);
