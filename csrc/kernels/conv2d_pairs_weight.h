@@ -109,7 +109,7 @@ static pair_planes transform_pairs(const nn_conv2d_args *c, REAL *room, int64_t 
     planes.at[0] = dy, planes.at[3] = dy + channels;
     planes.step[0] = planes.step[3] = 2 * channels;
     planes.image[0] = planes.image[3] = image;
-    if (pairs_are_halves(c, column)) add_pairs(NULL, NULL, total, c, dy, chunk, 2, false);
+    if (pairs_are_halves(c, column)) add_pairs(room, room, total, c, dy, chunk, 2, false);
     else if (vecs == 1) add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 1, true);
     else if (vecs == 2) add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 2, true);
     else add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 3, true);
