@@ -53,7 +53,7 @@ PAIRS = {
 # y and dx by pairs: x's shape, outputs, kernel, padding; which of the two
 NARROW = {
     "LeNet's second, many": ((33, 6, 14, 14), 16, (5, 5), (0, 0), "y dx"),
-    "colour images": ((9, 3, 10, 14), 27, (3, 3), (1, 1), "y"),
+    "colour images": ((9, 3, 18, 14), 27, (3, 3), (1, 1), "y dx"),
     "columns left over": ((15, 5, 9, 12), 11, (5, 5), (0, 0), "y dx"),
     "three taps, two panels": ((16, 8, 10, 12), 27, (3, 3), (1, 1), "y dx"),
     "odd width": ((29, 4, 8, 13), 16, (3, 3), (0, 1), "y dx"),
