@@ -9,19 +9,19 @@
 #if NN_BITS == 32 && NN_HAVE_FMA /* never chosen elsewhere, see csrc/ops/conv2d_pairs.c */
 #include "conv2d_panels.h"
 
-/* out [product] = those of a row of taps, `step` apart. */
-static void products_of_taps(REAL *out, int64_t step, const REAL *w, int64_t taps) {
+/* out [product] = those of a row of taps, `step` apart; `sign` goes to those whose cells come with the other one. */
+static void products_of_taps(REAL *out, int64_t step, const REAL *w, int64_t taps, REAL sign) {
     int64_t tap = 0;
     if (taps & 1) {
         const REAL even = w[0] + w[2];
         out[0] = w[0];
         out[step] = R(0.5) * (even + w[1]);
         out[2 * step] = R(0.5) * (even - w[1]);
-        out[3 * step] = w[2];
+        out[3 * step] = sign * w[2];
         tap = 3, out += 4 * step;
     }
     for (; tap < taps; tap += 2, out += 3 * step) {
-        out[0] = w[tap];
+        out[0] = sign * w[tap];
         out[step] = w[tap] + w[tap + 1];
         out[2 * step] = w[tap + 1];
     }
@@ -46,7 +46,7 @@ NN_DEFINE_KERNEL(conv2d_pairs_pack) {
             for (int64_t row = 0; row < c->rows; row++, in += c->row_stride) {
                 REAL *out = panel + (h * c->rows + row) * step;
                 for (int64_t j = 0; j < columns; j++)
-                    products_of_taps(out + j, product, in + j * c->column_stride, taps);
+                    products_of_taps(out + j, product, in + j * c->column_stride, taps, vectors ? -1 : 1);
                 for (int64_t j = columns; j < width; j++)
                     for (int64_t p = 0; p < products; p++) out[p * product + j] = 0;
             }

@@ -2,13 +2,40 @@
  * conv2d_pairs_weight.h: the weight's gradient by pairs of elements of dy, see conv2d_pairs.h.
  *
  *     partial [piece]: sums as conv2d_fold wants them, those of dy, [panel of columns][product][row][column] where
- *                      a row is a kernel row and a channel, then the buffers of a chunk: scratch, cells, pairs
+ *                      a row is a kernel row and a channel, then the buffers of a chunk: cells, pairs
  */
 #ifndef NN_KERNELS_CONV2D_PAIRS_WEIGHT_H
 #define NN_KERNELS_CONV2D_PAIRS_WEIGHT_H
 
 #include "conv2d_pairs.h"
-#include "conv2d_sums.h"
+#include "conv2d_sum_tile.h"
+
+/*
+ * Tiles of a vector and a half make d0 + d1 and d0 - d1 as they go, which is less than to store them and to load them
+ * again. Others have no time left for it: of 12 products 8 cycles go to loads.
+ */
+#if CONV_HAS_HALVES
+#define SUMS_HALF(name, rows, sign) \
+    static void sums_half_##name##_##rows(const conv_sum_tile *t) { sums_half(t, rows, sign); }
+#define SUMS_HALVES(name, sign)                                                                          \
+    SUMS_HALF(name, 4, sign) SUMS_HALF(name, 5, sign) SUMS_HALF(name, 6, sign) SUMS_HALF(name, 7, sign)  \
+    SUMS_HALF(name, 8, sign)
+SUMS_HALVES(one, 0) SUMS_HALVES(plus, 1) SUMS_HALVES(minus, -1)
+#define HALVES(name)                                                                                     \
+    {[4] = sums_half_##name##_4, sums_half_##name##_5, sums_half_##name##_6, sums_half_##name##_7,       \
+     sums_half_##name##_8}
+static conv_sum_tile_fn *const sums_half_table[3][CONV_HALF_ROWS + 1] = {HALVES(minus), HALVES(one), HALVES(plus)};
+#endif
+
+/* Whether the tiles of a panel are such. */
+NN_INLINE bool pairs_are_halves(const nn_conv2d_args *c, int64_t column) {
+#if CONV_HAS_HALVES
+    return nn_max(c->rows, c->axis[0].taps) >= CONV_HALF_ROWS / 2 && conv_is_half(c->columns - column);
+#else
+    (void)c, (void)column;
+    return false;
+#endif
+}
 
 /*
  * What the cells are multiplied with, for a panel of columns: d0, d0 + d1, d0 - d1, d1. Elements of a row follow each
@@ -20,11 +47,11 @@ typedef struct pair_planes {
 } pair_planes;
 
 /*
- * sums, differences (pairs, vecs * VL) = those of a chunk of dy from `dy` on, where a row has no odd element left over;
- * total += the sums.
+ * sums, differences (pairs, vecs * VL) = those of a chunk of dy from `dy` on, where a row has no odd element left over,
+ * unless nobody wants them; total += the sums.
  */
 NN_INLINE void add_pairs(REAL *sums, REAL *differences, REAL *total, const nn_conv2d_args *c, const REAL *dy,
-                         const pair_chunk *chunk, int vecs) {
+                         const pair_chunk *chunk, int vecs, bool wanted) {
     const int64_t channels = c->columns, pairs = chunk->rows * c->axis[1].count / 2;
     vec all[CONV_MAX_VECS];
     NN_UNROLL(3) for (int v = 0; v < vecs; v++) all[v] = vset(0);
@@ -33,6 +60,7 @@ NN_INLINE void add_pairs(REAL *sums, REAL *differences, REAL *total, const nn_co
             NN_UNROLL(3) for (int v = 0; v < vecs; v++) {
                 const vec d0 = vload(dy + v * VL), d1 = vload(dy + channels + v * VL), sum = d0 + d1;
                 all[v] += sum;
+                if (!wanted) continue;
                 vstore(sums + v * VL, sum);
                 vstore(differences + v * VL, d0 - d1);
             }
@@ -81,53 +109,58 @@ static pair_planes transform_pairs(const nn_conv2d_args *c, REAL *room, int64_t 
     planes.at[0] = dy, planes.at[3] = dy + channels;
     planes.step[0] = planes.step[3] = 2 * channels;
     planes.image[0] = planes.image[3] = image;
-    if (vecs == 1) add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 1);
-    else if (vecs == 2) add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 2);
-    else add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 3);
+    if (pairs_are_halves(c, column)) add_pairs(room, room, total, c, dy, chunk, 2, false);
+    else if (vecs == 1) add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 1, true);
+    else if (vecs == 2) add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 2, true);
+    else add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 3, true);
     return planes;
 }
 
 /* All tiles of a panel of columns. */
-static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, conv_sum_tile_fn *const *halves, REAL *sums,
-                      const REAL *cells, int64_t cells_plane, const pair_planes *planes, const pair_chunk *chunk,
+static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, REAL *sums,
+                      const pair_cells *cells, const pair_planes *planes, const pair_chunk *chunk,
                       int64_t column, int vecs) {
     const int64_t taps_h = c->axis[0].taps, taps = c->axis[1].taps, width = vecs * VL;
-    const int64_t count = (c->axis[1].count + 1) / 2, cells_line = count * c->rows;
+    const int64_t count = (c->axis[1].count + 1) / 2, line = cells_line(c);
     /* The rows of a tile are those of the kernel or channels, whichever are more. */
     const bool channels = c->rows >= taps_h;
-    const int64_t outer = channels ? taps_h : c->rows, outer_step = channels ? cells_line : 1;
+    const int64_t outer = channels ? taps_h : c->rows, outer_step = channels ? line : 1;
     const int64_t inner = channels ? c->rows : taps_h;
     conv_sum_tile_fn *const *tile_of_rows = table[vecs];
-    int64_t most = conv_tile_rows(vecs);
-#if CONV_HAS_HALVES
-    if (inner >= CONV_HALF_ROWS / 2 && conv_is_half(c->columns - column)) tile_of_rows = halves, most = CONV_HALF_ROWS;
-#else
-    (void)halves;
-#endif
-    const conv_cut cut = conv_cut_evenly(inner, most);
+    const bool halves = pairs_are_halves(c, column);
+    const conv_cut cut = conv_cut_evenly(inner, halves ? CONV_HALF_ROWS : conv_tile_rows(vecs));
     conv_sum_tile t = {
-        .sum = sums, .x_row = channels ? 1 : cells_line, .last = VL,
-        .count = {1, chunk->images, chunk->rows * count},
-        .x_step = {0, (chunk->rows + taps_h - 1) * cells_line, c->rows},
+        .sum = sums, .x_row = channels ? 1 : line, .last = VL,
+        .other = planes->at[3] - planes->at[0],
+        .count = {chunk->images, chunk->rows, count},
+        .x_step = {(chunk->rows + taps_h - 1) * line, line, 2 * c->rows},
     };
     /* A part of the next chunk of dy comes into the cache with each tile, a little with each of its elements: more at
        once would wait for each other. */
-    const int64_t line = c->axis[1].count * c->columns, chunk_bytes = chunk->images * chunk->rows * line * sizeof(REAL);
-    const int64_t turns = nn_conv_products(taps) * outer * cut.tiles * chunk->images * t.count[2];
-    t.next = (const char *)((const REAL *)c->dy + (chunk->n * c->axis[0].count + chunk->row) * line) + chunk_bytes +
+    const int64_t dy_line = c->axis[1].count * c->columns, elements = chunk->images * chunk->rows * count;
+    const int64_t chunk_bytes = chunk->images * chunk->rows * dy_line * sizeof(REAL);
+    const int64_t turns = nn_conv_products(taps) * outer * cut.tiles * elements;
+    t.next = (const char *)((const REAL *)c->dy + (chunk->n * c->axis[0].count + chunk->row) * dy_line) + chunk_bytes +
              chunk_bytes / c->columns * column;
     t.next_step = (chunk_bytes / c->columns * nn_min(width, c->columns - column) + turns - 1) / turns;
     static const int plane_of[7] = {0, 1, 2, 3, 0, 1, 3};
     for (int64_t p = 0; p < nn_conv_products(taps); p++) {
         const int64_t at = taps & 1 ? p : p + 4;
-        const int plane = plane_of[at < 7 ? at : 4 + (at - 4) % 3];
-        t.dy = planes->at[plane], t.dy_step[1] = planes->image[plane], t.dy_step[2] = planes->step[plane];
+        int plane = plane_of[at < 7 ? at : 4 + (at - 4) % 3];
+#if CONV_HAS_HALVES
+        if (halves) {
+            tile_of_rows = sums_half_table[plane == 1 ? 2 : plane != 2];
+            if (plane < 3) plane = 0;
+        }
+#endif
+        t.dy = planes->at[plane], t.dy_step[0] = planes->image[plane], t.dy_step[2] = planes->step[plane];
+        t.dy_step[1] = count * t.dy_step[2];
         for (int64_t i = 0; i < outer; i++) {
-            t.x = cells + p * cells_plane + i * outer_step;
+            t.x = cells_of_product(cells, p, taps, c->rows) + i * outer_step;
             for (int64_t tile = 0; tile < cut.tiles; tile++) {
                 const int64_t rows = cut.rows + (tile < cut.longer);
                 tile_of_rows[rows](&t);
-                t.next += t.next_step * chunk->images * t.count[2];
+                t.next += t.next_step * elements;
                 t.x += rows * t.x_row;
                 t.sum += rows * width;
             }
@@ -150,12 +183,12 @@ static void taps_of_products(const nn_conv2d_args *c, REAL *out, const REAL *sum
                     const vec s1 = vload(s + plane), s2 = vload(s + 2 * plane), both = (s1 + s2) * R(0.5);
                     vstore(at, vload(s) + both);
                     vstore(at + rows * width, (s1 - s2) * R(0.5));
-                    vstore(at + 2 * rows * width, both + vload(s + 3 * plane));
+                    vstore(at + 2 * rows * width, both - vload(s + 3 * plane));
                     s += 4 * plane, at += 3 * rows * width;
                 }
                 for (int64_t tap = taps & 1 ? 3 : 0; tap < taps; tap += 2, s += 3 * plane, at += 2 * rows * width) {
                     const vec s1 = vload(s + plane);
-                    vstore(at, vload(s) + s1);
+                    vstore(at, s1 - vload(s));
                     vstore(at + rows * width, s1 + vload(s + 2 * plane));
                 }
             }
@@ -164,27 +197,26 @@ static void taps_of_products(const nn_conv2d_args *c, REAL *out, const REAL *sum
 }
 
 /* Pieces begin to end of the batch. */
-static void conv_pair_sum_pieces(const nn_conv2d_args *c, conv_sum_table table, conv_sum_tile_fn *const *halves,
-                                 int64_t begin, int64_t end) {
+static void conv_pair_sum_pieces(const nn_conv2d_args *c, conv_sum_table table, int64_t begin, int64_t end) {
     const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
     const int64_t padded = conv_vecs(c->columns) * VL, kernel_rows = ah->taps * c->rows;
     const int64_t products = nn_conv_products(aw->taps), most_pairs = c->images * c->band * ((aw->count + 1) / 2);
-    const pair_room room = room_of(c);
     for (int64_t piece = begin; piece < end; piece++) {
         REAL *taps = (REAL *)c->partial + piece * c->partial_size, *dy_sums = taps + aw->taps * kernel_rows * padded;
-        REAL *sums = dy_sums + padded, *cells = sums + products * kernel_rows * padded + room.scratch;
-        REAL *pairs = cells + products * room.plane;
+        REAL *sums = dy_sums + padded, *cells = sums + products * kernel_rows * padded;
+        REAL *pairs = cells + CELLS_PLANES * cells_plane(c);
         for (REAL *at = dy_sums; at < cells; at += VL) vstore(at, vset(0));
         const int64_t n_end = nn_min((piece + 1) * c->piece_images, c->n);
         for (pair_chunk chunk = {.n = piece * c->piece_images}; next_chunk(c, n_end, &chunk);) {
-            if (c->dweight) transform_cells(cells, room.plane, c, cells - room.scratch, room.half, &chunk);
+            pair_cells found = {{0}};
+            if (c->dweight) found = transform_cells(cells, c, &chunk);
             int vecs;
             for (int64_t column = 0; column < c->columns; column += vecs * VL) {
                 vecs = conv_panel_vecs(c->columns - column);
                 const int64_t plane = most_pairs * vecs * VL + 64 / sizeof(REAL);
                 const pair_planes planes = transform_pairs(c, pairs, plane, dy_sums + column, &chunk, column, vecs);
                 if (c->dweight)
-                    sum_pairs(c, table, halves, sums + products * kernel_rows * column, cells, room.plane, &planes,
+                    sum_pairs(c, table, sums + products * kernel_rows * column, &found, &planes,
                               &chunk, column, vecs);
             }
         }

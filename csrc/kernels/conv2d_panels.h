@@ -30,9 +30,9 @@ static inline int64_t conv_tile_rows(int vecs) { return 12 / vecs; }
  * A last panel of a vector and a half of columns: two rows of a tile share the vector of the other half, of which each
  * has one half, so that no lane is empty. A tile has as many accumulators as others.
  */
+enum { CONV_HALF_ROWS = 8 };
 #if VEC_BYTES == 32 && NN_BITS == 32 && !defined(NN_SMALL)
 #define CONV_HAS_HALVES 1
-enum { CONV_HALF_ROWS = 8 };
 
 static inline bool conv_is_half(int64_t columns_left) { return columns_left > VL && columns_left <= VL / 2 * 3; }
 

@@ -25,6 +25,7 @@ NN_INLINE void sum_tile(const conv_sum_tile *t, int rows, int vecs, int64_t x_ro
     const bool two_chains = rows * vecs < 8;
     vec acc[CONV_MAX_ROWS][CONV_MAX_VECS], odd[CONV_MAX_ROWS][CONV_MAX_VECS];
     const int64_t x_step = t->x_step[2], dy_step = t->dy_step[2], count = t->count[2];
+    const int64_t x_line_step = t->x_step[1], dy_line_step = t->dy_step[1];
     const char *next = t->next;
     const int64_t next_step = t->next_step;
     if (fetches && two_chains) { /* whose loop has no register left */
@@ -38,13 +39,14 @@ NN_INLINE void sum_tile(const conv_sum_tile *t, int rows, int vecs, int64_t x_ro
         }
     }
     for (int64_t outer = 0; outer < t->count[0]; outer++) {
-        for (int64_t middle = 0; middle < t->count[1]; middle++) {
-            const REAL *x = t->x + outer * t->x_step[0] + middle * t->x_step[1];
-            const REAL *dy = t->dy + outer * t->dy_step[0] + middle * t->dy_step[1];
+        const REAL *x_line = t->x + outer * t->x_step[0], *dy_line = t->dy + outer * t->dy_step[0];
+        for (int64_t middle = t->count[1]; middle > 0; middle--, x_line += x_line_step, dy_line += dy_line_step) {
+            const REAL *x = x_line, *dy = dy_line;
             int64_t k = count;
-            for (; two_chains && k >= 2; k -= 2, x += 2 * x_step, dy += 2 * dy_step) {
+            for (; two_chains && k >= 2; k -= 2, x += x_step, dy += dy_step) {
                 add_product(acc, x, x_row, dy, rows, vecs);
-                add_product(odd, x + x_step, x_row, dy + dy_step, rows, vecs);
+                x = pkept((REAL *)x + x_step), dy = pkept((REAL *)dy + dy_step);
+                add_product(odd, x, x_row, dy, rows, vecs);
             }
             for (; k > 0; k--, x += x_step, dy += dy_step) {
                 if (fetches && !two_chains) {
@@ -66,9 +68,14 @@ NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, ro
 NN_INLINE void sums_apart(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, rows, vecs, t->x_row, true); }
 
 #if CONV_HAS_HALVES
+/* dy, or what `sign` makes of it and the other one. */
+NN_INLINE vec one_or_both(vec dy, vec other, int sign) { return sign > 0 ? dy + other : sign < 0 ? dy - other : dy; }
+
 /* The same for a vector and a half of columns; the other half of a row's sums is left as it is. */
-NN_INLINE void sums_half(const conv_sum_tile *t, int rows) {
-    const int64_t x_row = t->x_row, x_step = t->x_step[2], dy_step = t->dy_step[2];
+NN_INLINE void sums_half(const conv_sum_tile *t, int rows, int sign) {
+    const int64_t other = sign ? t->other : 0;
+    const int64_t x_row = t->x_row, x_step = t->x_step[2], dy_step = t->dy_step[2], count = t->count[2];
+    const int64_t x_line_step = t->x_step[1], dy_line_step = t->dy_step[1];
     const char *next = t->next;
     const int64_t next_step = t->next_step;
     const int last = rows - 1;
@@ -78,13 +85,14 @@ NN_INLINE void sums_half(const conv_sum_tile *t, int rows) {
         shared[i / 2] = vhalves(vload_twice(t->sum + (i * 2 + 1) * VL),
                                 vload_twice(t->sum + ((i < last ? i + 1 : i) * 2 + 1) * VL));
     for (int64_t outer = 0; outer < t->count[0]; outer++) {
-        for (int64_t middle = 0; middle < t->count[1]; middle++) {
-            const REAL *x = t->x + outer * t->x_step[0] + middle * t->x_step[1];
-            const REAL *dy = t->dy + outer * t->dy_step[0] + middle * t->dy_step[1];
-            for (int64_t k = t->count[2]; k > 0; k--, x += x_step, dy += dy_step) {
+        const REAL *x_line = t->x + outer * t->x_step[0], *dy_line = t->dy + outer * t->dy_step[0];
+        for (int64_t middle = t->count[1]; middle > 0; middle--, x_line += x_line_step, dy_line += dy_line_step) {
+            const REAL *x = x_line, *dy = dy_line;
+            for (int64_t k = count; k > 0; k--, x += x_step, dy += dy_step) {
                 __builtin_prefetch(next, 0, 2);
                 next += next_step;
-                const vec first = vload(dy), second = vload_twice(dy + VL);
+                const vec first = one_or_both(vload(dy), vload(dy + other), sign);
+                const vec second = one_or_both(vload_twice(dy + VL), vload_twice(dy + other + VL), sign);
                 NN_UNROLL(4) for (int i = 0; i < rows; i += 2) {
                     const vec x0 = vset(x[i * x_row]), x1 = i < last ? vset(x[(i + 1) * x_row]) : x0;
                     whole[i] = vfma(x0, first, whole[i]);

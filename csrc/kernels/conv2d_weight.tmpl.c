@@ -18,26 +18,11 @@
 
 CONV_TILES(sums_apart, conv_sum_tile)
 
-#if CONV_HAS_HALVES
-static void sums_half_4(const conv_sum_tile *t) { sums_half(t, 4); }
-static void sums_half_5(const conv_sum_tile *t) { sums_half(t, 5); }
-static void sums_half_6(const conv_sum_tile *t) { sums_half(t, 6); }
-static void sums_half_7(const conv_sum_tile *t) { sums_half(t, 7); }
-static void sums_half_8(const conv_sum_tile *t) { sums_half(t, 8); }
-static conv_sum_tile_fn *const sums_half_table[CONV_HALF_ROWS + 1] = {
-    [4] = sums_half_4, sums_half_5, sums_half_6, sums_half_7, sums_half_8,
-};
-#endif
-
 NN_DEFINE_KERNEL(conv2d_backward_weight) {
     const nn_conv2d_args *c = args;
 #if NN_BITS == 32
     if (c->paired) {
-        #if CONV_HAS_HALVES
-        conv_pair_sum_pieces(c, sums_apart_table, sums_half_table, begin, end);
-#else
-        conv_pair_sum_pieces(c, sums_apart_table, NULL, begin, end);
-#endif
+        conv_pair_sum_pieces(c, sums_apart_table, begin, end);
         return;
     }
 #endif

@@ -63,19 +63,12 @@ static void set_chunk(const nn_op *op, nn_conv2d_args *args, int64_t most_pairs)
     args->images = bands > 1 ? 1 : most / height;
 }
 
-/* Elements of the cells of a chunk, and of the scratch of their transform. */
-static int64_t scratch_size(const nn_op *op, const nn_conv2d_args *args) {
-    const nn_window *w = &op->window;
-    const int64_t lanes = nn_conv2d_padded(1, op->dtype);
-    const int64_t row = op->x[1] == 1 ? 2 * (pairs_along(op) + w->kernel[1] / 2 + 1 + lanes) : 0;
-    return nn_size_add(nn_size_mul(row, args->band + w->kernel[0] - 1), (w->kernel[1] + 1) * lanes);
-}
-
+/* Elements of the cells of a chunk: four planes, see conv2d_pairs.h. */
 static int64_t cells_size(const nn_op *op, const nn_conv2d_args *args) {
     const nn_window *w = &op->window;
     const int64_t lines = nn_size_mul(args->images, args->band + w->kernel[0] - 1);
-    const int64_t plane = nn_size_mul(nn_size_mul(lines, pairs_along(op)), op->x[1]);
-    return nn_size_mul(nn_conv_products(w->kernel[1]), nn_size_add(plane, nn_conv2d_padded(1, op->dtype)));
+    const int64_t plane = nn_size_mul(nn_size_mul(lines, 2 * pairs_along(op) + w->kernel[1] - 1), op->x[1]);
+    return nn_size_mul(4, nn_conv2d_padded(nn_size_add(plane, 2 * op->x[1] + nn_conv2d_padded(1, op->dtype)), op->dtype));
 }
 
 /* Elements of a piece: see conv2d_pairs_weight.h. */
@@ -85,8 +78,7 @@ static int64_t piece_size(const nn_op *op, const nn_conv2d_args *args) {
     const int64_t products = nn_conv_products(w->kernel[1]), rows = op->x[1], pairs = pairs_along(op);
     const int64_t sums = nn_size_mul(nn_size_mul(nn_size_mul(w->kernel[0], rows), products + w->kernel[1]), padded);
     const int64_t dy = nn_size_mul(nn_size_mul(4 * 3 * lanes, pairs), args->images * args->band + 1);
-    return nn_size_add(nn_size_add(nn_size_add(sums, padded), scratch_size(op, args)),
-                       nn_size_add(cells_size(op, args), dy));
+    return nn_size_add(nn_size_add(sums, padded), nn_size_add(cells_size(op, args), dy));
 }
 
 int64_t nn_conv2d_paired_gradient_bytes(const nn_op *op) {
@@ -105,14 +97,15 @@ void nn_conv2d_set_pairs(const nn_op *op, nn_conv2d_args *args) {
 /* ---- forward ------------------------------------------------------------------------------------------- */
 
 /*
- * As above, for three and five taps. Vectors of columns come in twos. With fewer channels, transforms take what the
- * products save; with more, the cells under a tile leave the cache.
+ * As above, for three and five taps. Vectors of columns come in twos. With fewer channels (or three, of three taps, for
+ * one two of vectors) transforms take what the products save; with more, the cells under a tile leave the cache.
  */
-enum { FORWARD_COST = 5, FORWARD_DIRECT_COST = 4, WEIGHT_PAIRS = 32, LEAST_ROWS = 4, MOST_ROWS = 16 };
+enum { FORWARD_COST = 5, FORWARD_DIRECT_COST = 4, WEIGHT_PAIRS = 32, LEAST_ROWS = 3, MOST_ROWS = 16 };
 
 static bool may_be_paired_forward(const nn_op *op) {
     const int64_t taps = op->window.kernel[1];
     if (!has_pairs(op) || (taps != 3 && taps != 5) || op->x[1] < LEAST_ROWS || op->x[1] > MOST_ROWS) return false;
+    if (op->x[1] == LEAST_ROWS && taps == 3 && op->channels <= 16) return false;
     const double pairs = (double)op->x[0] * (double)op->y[2] * (double)pairs_along(op);
     const double products = (double)op->window.kernel[0] * (double)nn_conv_products(taps);
     const double twos = (double)((op->channels + 15) / 16), vectors = (double)((op->channels + 7) / 8);
@@ -127,11 +120,6 @@ static int64_t packed_forward_size(const nn_op *op) {
     const int64_t sizes[] = {op->window.kernel[0], nn_conv_products(op->window.kernel[1]),
                              nn_conv2d_padded(op->channels, op->dtype), op->x[1]};
     return nn_size_product(sizes, 4);
-}
-
-/* Elements of a piece's buffers: see conv2d_pairs_forward.h. */
-static int64_t forward_piece_size(const nn_op *op, const nn_conv2d_args *args) {
-    return nn_size_add(scratch_size(op, args), cells_size(op, args));
 }
 
 /* Pieces of whole chunks, at most so many; a smaller batch may have more of them than a larger one. */
@@ -149,21 +137,21 @@ static int64_t most_pieces(const nn_op *op, int64_t images) {
     return chunks < MOST_PIECES ? chunks : MOST_PIECES;
 }
 
-enum { FORWARD_PAIRS = 64 };
+enum { FORWARD_PAIRS = 96 };
 
 int64_t nn_conv2d_paired_forward_bytes(const nn_op *op) {
     if (!may_be_paired_forward(op)) return 0;
     nn_conv2d_args args;
     set_chunk(op, &args, FORWARD_PAIRS);
     const int64_t pieces = most_pieces(op, args.images);
-    const int64_t size = nn_size_add(packed_forward_size(op), nn_size_mul(pieces, forward_piece_size(op, &args)));
+    const int64_t size = nn_size_add(packed_forward_size(op), nn_size_mul(pieces, cells_size(op, &args)));
     return nn_size_mul(size, nn_dtype_bytes(op->dtype));
 }
 
 void nn_conv2d_paired_forward(const nn_op *op, nn_conv2d_args *args) {
     set_chunk(op, args, FORWARD_PAIRS);
     args->partial = (char *)args->packed + packed_forward_size(op) * nn_dtype_bytes(op->dtype);
-    args->partial_size = forward_piece_size(op, args);
+    args->partial_size = cells_size(op, args);
     args->piece_images = piece_images(op, args->images);
     const int64_t pieces = (args->n + args->piece_images - 1) / args->piece_images;
     nn_parallel(nn_kernel(NN_KERNEL_conv2d_pairs_pack, op->dtype), args, args->axis[0].taps, 1, op->forward_bytes);

@@ -46,11 +46,14 @@ PAIRS = {
     "wide": ((3, 20, 12, 12), 43, (5, 5), (0, 1)),
     "a vector and a half": ((3, 9, 11, 18), 27, (3, 3), (1, 1)),
     "seven rows, a vector and a half": ((2, 7, 10, 15), 11, (3, 3), (0, 0)),
+    "no padding, in bands": ((2, 1, 40, 40), 12, (5, 5), (0, 0)),
+    "padding above and below": ((3, 2, 12, 18), 6, (3, 3), (1, 0)),
 }
 
 # y and dx by pairs: x's shape, outputs, kernel, padding; which of the two
 NARROW = {
     "LeNet's second, many": ((33, 6, 14, 14), 16, (5, 5), (0, 0), "y dx"),
+    "colour images": ((9, 3, 18, 14), 27, (3, 3), (1, 1), "y dx"),
     "columns left over": ((15, 5, 9, 12), 11, (5, 5), (0, 0), "y dx"),
     "three taps, two panels": ((16, 8, 10, 12), 27, (3, 3), (1, 1), "y dx"),
     "odd width": ((29, 4, 8, 13), 16, (3, 3), (0, 1), "y dx"),
