@@ -176,7 +176,7 @@ def test_a_large_mean_costs_no_digits(kind, dtype, rng):
     y = layer(x)
     assert np.isfinite(layer.backward(grad)).all()
     worst = np.max(np.abs(y - expected) / np.maximum(np.abs(expected), 1 + zero))
-    assert worst <= 4 * np.finfo(dtype).eps
+    assert worst <= 5 * np.finfo(dtype).eps
 
 
 @pytest.mark.parametrize("kind", SHAPES)
