@@ -209,17 +209,6 @@ NN_DEFINE_KERNEL(layer_norm_forward) {
     }
 }
 
-/* vsum's sum, by shuffles: short rows spend most of their time here. */
-NN_INLINE double total_of(vec v) {
-#if VEC_BYTES == 32 && NN_BITS == 32
-    const __m128 half = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
-    const __m128 two = _mm_add_ps(half, _mm_movehl_ps(half, half));
-    return (double)_mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-#else
-    return (double)vsum(v);
-#endif
-}
-
 /* ---- backward ---------------------------------------------------------------------------------------- */
 
 typedef struct row {
@@ -281,8 +270,8 @@ NN_INLINE void sums(const nn_layer_norm_args *a, const row *r, const row *s, boo
                 NN_UNROLL(4) for (int c = 0; c < 4; c++)
                     add_rows(r, s, i + c * VL, VL, false, weights, columns, size, &own, &other);
         for (; i < end; i += VL) add_rows(r, s, i, nn_min(VL, end - i), false, weights, columns, size, &own, &other);
-        one[0] += total_of(own.one), one[1] += total_of(own.two);
-        if (s) two[0] += total_of(other.one), two[1] += total_of(other.two);
+        one[0] += (double)vsum(own.one), one[1] += (double)vsum(own.two);
+        if (s) two[0] += (double)vsum(other.one), two[1] += (double)vsum(other.two);
     }
 }
 
