@@ -321,16 +321,34 @@ static NN_NOINLINE void scatter_checked(REAL *dx, const nn_maxpool2d_args *a, in
     }
 }
 
+/* Of each tap of a window: its row and its column there, and where it lies from the corner. */
+typedef struct places {
+    uint8_t down[256], across[256];
+    int64_t offset[256];
+} places;
+
+/* A window of at most 255 elements, its corner element `corner` of dx: only the taps `down`, `across` are inside. */
+static NN_NOINLINE void scatter_part(REAL *dx, int64_t corner, const source *s, const places *p, int64_t at,
+                                     int64_t none, nn_taps down, nn_taps across) {
+    const uint8_t *winner = (const uint8_t *)s->index + at;
+    for (int64_t k = 0; k < s->c; k++) {
+        const uint8_t t = winner[k];
+        const bool inside = (uint64_t)(p->down[t] - down.first) < (uint64_t)down.count &&
+                            (uint64_t)(p->across[t] - across.first) < (uint64_t)across.count;
+        if (t < none && inside) dx[corner + p->offset[t] + k] += s->dy[at + k];
+    }
+}
+
 NN_DEFINE_KERNEL(maxpool2d_backward_scatter) {
     const nn_maxpool2d_args *a = args;
     const source s = source_of(a);
     const int64_t high = (a->kernel[0] - 1) * a->dilation[0], wide = (a->kernel[1] - 1) * a->dilation[1];
-
-    /* Where each byte's element lies from the corner of a window that is wholly inside. */
     const int64_t none = nn_maxpool2d_none(a);
-    int64_t offset[256] = {0};
-    for (int64_t t = 0; s.bytes == 1 && t < none; t++)
-        offset[t] = t / s.wide * a->dilation[0] * s.row + t % s.wide * a->dilation[1] * s.c;
+    places p = {.offset = {0}};
+    for (int64_t t = 0; s.bytes == 1 && t < none; t++) {
+        p.down[t] = (uint8_t)(t / s.wide), p.across[t] = (uint8_t)(t % s.wide);
+        p.offset[t] = p.down[t] * a->dilation[0] * s.row + p.across[t] * a->dilation[1] * s.c;
+    }
 
     for (int64_t image = begin; image < end; image++) {
         REAL *dx = (REAL *)a->dx + image * a->h * s.row;
@@ -340,15 +358,20 @@ NN_DEFINE_KERNEL(maxpool2d_backward_scatter) {
             const int64_t top = nn_window_start(a, 0, i);
             for (int64_t j = 0; j < a->out_w; j++, at += s.c) {
                 const int64_t left = nn_window_start(a, 1, j);
-                const bool inside = top >= 0 && left >= 0 && top + high < a->h && left + wide < a->w;
-                if (s.bytes > 1 || !inside) {
+                const int64_t corner = top * s.row + left * s.c;
+                if (s.bytes > 1) {
                     scatter_checked(dx, a, at, top, left);
                     continue;
                 }
-                REAL *corner = dx + top * s.row + left * s.c;
+                if (top < 0 || left < 0 || top + high >= a->h || left + wide >= a->w) {
+                    scatter_part(dx, corner, &s, &p, at, none,
+                                 nn_taps_inside(top, a->kernel[0], a->dilation[0], a->h),
+                                 nn_taps_inside(left, a->kernel[1], a->dilation[1], a->w));
+                    continue;
+                }
                 const uint8_t *winner = (const uint8_t *)s.index + at;
                 for (int64_t k = 0; k < s.c; k++)
-                    if (winner[k] < none) corner[offset[winner[k]] + k] += s.dy[at + k];
+                    if (winner[k] < none) dx[corner + p.offset[winner[k]] + k] += s.dy[at + k];
             }
         }
     }

@@ -73,6 +73,15 @@ NN_INLINE void gather(REAL *dx, const cell *s, int64_t c, int vecs, int64_t lane
     NN_UNROLL(4) for (int v = 0; v < vecs; v++) store_lanes(dx + c + v * VL, total[v], lanes);
 }
 
+/* The whole of one element of dy, or of none: what most cells are made of where an image was made smaller. */
+NN_INLINE void copy_cell(REAL *dx, const REAL *dy, int64_t c) {
+    for (int64_t k = 0; k < c; k += VL) {
+        const int64_t lanes = nn_min(VL, c - k);
+        if (lanes == VL) vstore(dx + k, dy ? vload(dy + k) + vset(0) : vset(0));
+        else vstore_some(dx + k, dy ? vload_some(dy + k, lanes) + vset(0) : vset(0), lanes);
+    }
+}
+
 /* begin and end count rows of dx, of all images: each cell adds up the elements that were made of it. */
 NN_DEFINE_KERNEL(resize2d_backward) {
     const nn_resize2d_args *a = args;
@@ -84,10 +93,20 @@ NN_DEFINE_KERNEL(resize2d_backward) {
         s.h = r % a->h;
         s.rows = takers(a->down, a->taps, a->out_h, s.h, &top) - top;
         s.down = a->down + top;
+        if (s.rows == 0) {
+            memset(dx, 0, (size_t)(a->w * c) * sizeof(REAL));
+            dx += a->w * c;
+            continue;
+        }
+        const bool copied = a->taps == 1 && s.rows == 1;
         for (s.w = 0; s.w < a->w; s.w++, dx += c) {
             s.cols = takers(a->across, a->taps, a->out_w, s.w, &left) - left;
             s.across = a->across + left;
             s.dy = (const REAL *)a->dy + ((r / a->h * a->out_h + top) * a->out_w + left) * c;
+            if (s.cols == 0 || (copied && s.cols == 1)) {
+                copy_cell(dx, s.cols ? s.dy : NULL, c);
+                continue;
+            }
             int64_t k = 0;
             for (; k + 4 * VL <= c; k += 4 * VL) gather(dx, &s, k, 4, VL);
             for (; k < c; k += VL) gather(dx, &s, k, 1, nn_min(VL, c - k));

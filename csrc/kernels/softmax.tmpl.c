@@ -53,6 +53,21 @@ static NN_NOINLINE void softmax_narrow(REAL *p, REAL *sums, REAL *tops, const RE
         for (int64_t j = 0; j < classes; j++) p[i * classes + j] = lanes[j * VL + i];
 }
 
+/* As vsum folds. */
+NN_INLINE REAL largest_lane(vec v) {
+#if VEC_BYTES == 32 && NN_BITS == 32
+    const __m128 low = _mm256_castps256_ps128((__m256)v), half = _mm_max_ps(_mm256_extractf128_ps((__m256)v, 1), low);
+    const __m128 two = _mm_max_ps(_mm_movehl_ps(half, half), half);
+    return _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(two), two));
+#else
+    REAL lane[VL];
+    vstore(lane, v);
+    for (int width = VL / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) lane[i] = lane[i + width] > lane[i] ? lane[i + width] : lane[i];
+    return lane[0];
+#endif
+}
+
 static inline REAL top_of(const REAL *x, int64_t classes) {
     vec best[2] = {vset(-(REAL)__builtin_inf()), vset(-(REAL)__builtin_inf())}; /* to cover a comparison's latency */
     int64_t at = 0;
@@ -63,11 +78,7 @@ static inline REAL top_of(const REAL *x, int64_t classes) {
     /* What is left, from vectors that end with the row: a number may be looked at twice. */
     if (at + VL < classes) best[0] = larger(best[0], vload(x + at));
     best[1] = larger(best[1], vload(x + classes - VL));
-    REAL lane[VL];
-    vstore(lane, larger(best[0], best[1]));
-    for (int width = VL / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++) lane[i] = lane[i + width] > lane[i] ? lane[i + width] : lane[i];
-    return lane[0];
+    return largest_lane(larger(best[0], best[1]));
 }
 
 /* p = exp(x - top), a row, where there is a p; returns the sum. */

@@ -5,8 +5,8 @@
 
 #include "../runtime/runtime.h"
 
-/* Columns that fill vectors, a strip's most, elements a unit (about: they fit the second-level cache), rows a unit. */
-enum { FULL_COLUMNS = 128, MOST_COLUMNS = 512, UNIT = 32768, MOST_ROWS = 256, PIECE = 16384 };
+/* Columns that fill vectors (and no more: memory is read from end to end), a strip's most, elements and rows a unit. */
+enum { FULL_COLUMNS = 32, MOST_COLUMNS = 512, UNIT = 32768, MOST_ROWS = 512, PIECE = 16384 };
 
 static int64_t up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -119,42 +119,56 @@ static block block_of(const nn_columns *c, int64_t sample, int64_t b) {
                    .columns = left <= 0 ? c->rest : c->columns};
 }
 
-/* In double, block by block, pixel by pixel: all moments are brought to the one mean, which is base + mean here. */
+/* Three numbers of column j, as doubles. */
+typedef struct triple {
+    double of[NN_COLUMNS_SUMS];
+} triple;
+
+static inline triple column_of(const nn_columns_run *run, int64_t at, int64_t j) {
+    triple t;
+    for (int k = 0; k < NN_COLUMNS_SUMS; k++)
+        t.of[k] = nn_get(run->partial, run->op->dtype, at + k * run->cut.columns + j);
+    return t;
+}
+
+/*
+ * In double, block by block, pixel by pixel: about the mean of a channel's first column, which is near enough to the
+ * one mean for double to bring all moments to that afterwards.
+ */
 void nn_columns_moments(nn_columns_run *run) {
     const nn_columns *c = &run->cut;
-    const nn_dtype dtype = run->op->dtype;
     const nn_columns_args args = {.cut = *c, .partial = run->partial, .x = run->x};
     over(run, NN_KERNEL_columns_moments, &args, 1);
     for (int64_t s = 0; s < c->samples; s++) {
         double *mean = run->sums[0] + s * c->channels, *squares = run->sums[1] + s * c->channels;
         double *base = run->base + s * c->channels;
         for (int64_t k = 0; k < c->channels; k++) {
-            base[k] = nn_get(run->partial, dtype, block_of(c, s, 0).at + k); /* the mean of its first column */
+            base[k] = column_of(run, block_of(c, s, 0).at, k).of[0];
             mean[k] = squares[k] = 0;
         }
         for (int64_t b = 0; b < c->blocks; b++) {
             const block at = block_of(c, s, b);
-            for (int64_t j = 0, k = 0; j < at.columns; j++, k = k + 1 < c->channels ? k + 1 : 0)
-                mean[k] += (nn_get(run->partial, dtype, at.at + j) - base[k]) * (double)at.rows +
-                           nn_get(run->partial, dtype, at.at + c->columns + j);
-        }
-        for (int64_t k = 0; k < c->channels; k++) mean[k] /= (double)run->pixels;
-        for (int64_t b = 0; b < c->blocks; b++) {
-            const block at = block_of(c, s, b);
             const double count = (double)at.rows, inverse = 1 / count;
-            for (int64_t j = 0, k = 0; j < at.columns; j++, k = k + 1 < c->channels ? k + 1 : 0) {
-                const double sum = nn_get(run->partial, dtype, at.at + c->columns + j);
-                const double far = ((nn_get(run->partial, dtype, at.at + j) - base[k]) - mean[k]) + sum * inverse;
-                const double own = nn_get(run->partial, dtype, at.at + 2 * c->columns + j) - sum * sum * inverse;
-                squares[k] += (own < 0 ? 0 : own) + count * (far * far);
-            }
+            for (int64_t j = 0; j < at.columns; j += c->channels)
+                for (int64_t k = 0; k < c->channels; k++) {
+                    const triple t = column_of(run, at.at, j + k);
+                    const double far = (t.of[0] - base[k]) * count + t.of[1];
+                    const double own = t.of[2] - t.of[1] * t.of[1] * inverse;
+                    mean[k] += far;
+                    squares[k] += (own < 0 ? 0 : own) + far * far * inverse;
+                }
+        }
+        const double share = 1 / (double)run->pixels;
+        for (int64_t k = 0; k < c->channels; k++) {
+            squares[k] -= mean[k] * mean[k] * share;
+            if (squares[k] < 0) squares[k] = 0;
+            mean[k] *= share;
         }
     }
 }
 
 void nn_columns_sums(nn_columns_run *run) {
     const nn_columns *c = &run->cut;
-    const nn_dtype dtype = run->op->dtype;
     const nn_columns_args args = {.cut = *c, .partial = run->partial, .x = run->x, .dy = run->dy, .given = run->given};
     over(run, NN_KERNEL_columns_sums, &args, 2);
     for (int64_t s = 0; s < c->samples; s++) {
@@ -162,10 +176,12 @@ void nn_columns_sums(nn_columns_run *run) {
         for (int64_t k = 0; k < c->channels; k++) first[k] = second[k] = 0;
         for (int64_t b = 0; b < c->blocks; b++) {
             const block at = block_of(c, s, b);
-            for (int64_t j = 0, k = 0; j < at.columns; j++, k = k + 1 < c->channels ? k + 1 : 0) {
-                first[k] += nn_get(run->partial, dtype, at.at + j);
-                second[k] += nn_get(run->partial, dtype, at.at + c->columns + j);
-            }
+            for (int64_t j = 0; j < at.columns; j += c->channels)
+                for (int64_t k = 0; k < c->channels; k++) {
+                    const triple t = column_of(run, at.at, j + k);
+                    first[k] += t.of[0];
+                    second[k] += t.of[1];
+                }
         }
     }
 }

@@ -73,6 +73,16 @@ nn_status nn_layer_norm_forward(const nn_op *op, const nn_io *io, bool centred) 
     return NN_OK;
 }
 
+/* sum += numbers of either dtype */
+static void add_to(double *sum, const void *from, nn_dtype dtype, int64_t at, int64_t count) {
+    const float *singles = (const float *)from + at;
+    const double *doubles = (const double *)from + at;
+    if (dtype == NN_FLOAT32)
+        for (int64_t i = 0; i < count; i++) sum[i] += (double)singles[i];
+    else
+        for (int64_t i = 0; i < count; i++) sum[i] += doubles[i];
+}
+
 /* dweight += the pieces' sums of one kind, in order. */
 static void fold(const nn_op *op, void *gradient, const void *partial, int64_t pieces, int64_t first) {
     const int64_t size = op->channels;
@@ -80,8 +90,7 @@ static void fold(const nn_op *op, void *gradient, const void *partial, int64_t p
     for (int64_t from = 0; gradient && from < size; from += FOLD) {
         const int64_t some = size - from < FOLD ? size - from : FOLD;
         for (int64_t i = 0; i < some; i++) sum[i] = 0;
-        for (int64_t p = 0; p < pieces; p++)
-            for (int64_t i = 0; i < some; i++) sum[i] += nn_get(partial, op->dtype, p * 2 * size + first + from + i);
+        for (int64_t p = 0; p < pieces; p++) add_to(sum, partial, op->dtype, p * 2 * size + first + from, some);
         for (int64_t i = 0; i < some; i++)
             nn_put(gradient, op->dtype, from + i, nn_get(gradient, op->dtype, from + i) + sum[i]);
     }
