@@ -220,11 +220,12 @@ NN_INLINE void outer_product(const nn_linear_args *l, int64_t begin, int64_t end
 
 static void weight_of_one(const nn_linear_args *l, int64_t begin, int64_t end) {
     const REAL *dy = l->dy;
-    if (l->dbias)
-        for (int64_t i = begin; i < end; i++) {
-            REAL *sum = (REAL *)l->dbias + i;
-            *sum = (l->overwrite ? 0 : *sum) + dy[i];
-        }
+    REAL *dbias = l->dbias;
+    for (int64_t i = begin; dbias && i < end; i += VL) {
+        const int64_t some = nn_min(VL, end - i);
+        const vec start = l->overwrite ? vset(0) : load_lanes(dbias + i, some);
+        store_lanes(dbias + i, start + load_lanes(dy + i, some), some);
+    }
     if (!l->dweight) return;
     int64_t j = 0;
     for (; j + ABREAST * VL <= l->in; j += ABREAST * VL) outer_product(l, begin, end, j, ABREAST, VL);

@@ -140,6 +140,11 @@ NN_INLINE void dot_samples(const nn_linear_args *l, int64_t begin, int64_t end, 
         int64_t p = 0;
         for (; p + VL <= k; p += VL) add_dots(acc, weight, x, p, VL, features, samples);
         if (p < k) add_dots(acc, weight, x, p, k - p, features, samples);
+        if (samples == 1 && j + DOTS <= end) { /* they are neighbours */
+            NN_UNROLL(8) for (int a = 0; a < DOTS; a += VL)
+                vstore(y + j + a, vfold(acc + a) + (bias ? vload(bias + j + a) : vset(0)));
+            continue;
+        }
         REAL dot[DOTS + VL];
         NN_UNROLL(8) for (int a = 0; a < DOTS; a += VL) vstore(dot + a, vfold(acc + a));
         for (int f = 0; f < features && j + f < end; f++) {

@@ -40,7 +40,8 @@ typedef struct factors {
     vec minus_lr, weight_decay, momentum, one_minus_dampening;
     vec beta1, one_minus_beta1, beta2, one_minus_beta2, eps, shrink, minus_step, root_scale;
     vec grad_scale, max_value;
-    bool decay, velocity, nesterov, first, short_memory, clear_grad, clipped, amsgrad, centered;
+    vec row; /* outer: its element of dy */
+    bool outer, decay, velocity, nesterov, first, short_memory, clear_grad, clipped, amsgrad, centered;
 } factors;
 
 static inline factors factors_of(const nn_update_args *a) {
@@ -52,7 +53,7 @@ static inline factors factors_of(const nn_update_args *a) {
         .shrink = vset((REAL)a->shrink), .minus_step = vset((REAL)-a->step_size),
         .root_scale = vset((REAL)a->root_scale), .grad_scale = vset((REAL)a->grad_scale),
         .max_value = vset((REAL)a->max_value),
-        .decay = a->decay, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
+        .outer = a->outer, .decay = a->decay, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
         .short_memory = a->short_memory, .clear_grad = a->clear_grad, .amsgrad = a->amsgrad,
         .centered = a->centered, .clipped = a->grad_scale != 1 || a->max_value < (double)MATH_LARGEST};
 }
@@ -65,9 +66,15 @@ NN_INLINE vec without_subnormals(vec v) {
     return vselect(vabs(v) < (vec)ivset((INT)1 << MANTISSA_BITS), vset(0), v);
 }
 
-/* The gradient as the rule shall see it: clipped (NaN stays NaN), with the weight decay that goes through it. */
+/* The gradient as backward gives it: of one sample it is a product, rounded as Linear's backward would. */
+NN_INLINE vec given_at(const factors *f, const tensor_part *t, int64_t i) {
+    const vec g = vload(t->grad + i);
+    return f->outer ? vfma(f->row, g, vset(0)) : g;
+}
+
+/* The same as the rule shall see it: clipped (NaN stays NaN), with the weight decay that goes through it. */
 NN_INLINE vec gradient_at(const factors *f, const tensor_part *t, int64_t i, vec p) {
-    vec g = vload(t->grad + i);
+    vec g = given_at(f, t, i);
     if (f->clipped) {
         g = vmax(-f->max_value, vmin(f->max_value, g * f->grad_scale));
     }
@@ -95,7 +102,7 @@ NN_INLINE void sgd_at(const factors *f, const tensor_part *t, int64_t i) {
 
 /* Without options: a loop that asks for none at each vector, and is as fast as memory. */
 NN_INLINE void plain_sgd_at(const factors *f, const tensor_part *t, int64_t i) {
-    store_at(f, t, i, vfma(f->minus_lr, vload(t->grad + i), vload(t->param + i)));
+    store_at(f, t, i, vfma(f->minus_lr, given_at(f, t, i), vload(t->param + i)));
 }
 
 NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i) {
@@ -166,8 +173,13 @@ static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t
     }
 }
 
-/* The rule over all tensors: of each part the whole vectors where they lie, then its tail. */
+/*
+ * The rule over all tensors: of each part the whole vectors where they lie, then its tail. Where the gradient is a
+ * product, row by row: each reads the same vector of it.
+ */
 #define UPDATE_ALL(rule)                                                                      \
+    const REAL *dy = a->outer;                                                                \
+    if (dy) dy += begin, begin *= a->in, end *= a->in;                                        \
     for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {                                \
         const nn_update_tensor *t = &a->tensors[k];                                           \
         const int64_t last = nn_min(end, t->count);                                           \
@@ -179,14 +191,21 @@ static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t
                 move_tail(t, last - rest, rest, tail, false);                                 \
                 now = (tensor_part){tail[0], tail[1], {tail[2], tail[3], tail[4]}, rest};     \
             }                                                                                 \
-            for (int64_t i = 0; i < now.count; i += VL) rule(&f, &now, i);                    \
+            for (int64_t i = 0, stop = now.count; i < now.count;) {                           \
+                if (dy) {                                                                     \
+                    f.row = vset(*dy++);                                                      \
+                    now.grad = (REAL *)t->grad - i;                                           \
+                    stop = i + a->in;                                                         \
+                }                                                                             \
+                for (; i < stop; i += VL) rule(&f, &now, i);                                  \
+            }                                                                                 \
         }                                                                                     \
         if (rest) move_tail(t, last - rest, rest, tail, true);                                \
     }
 
 #define WITH_FACTORS                 \
     const nn_update_args *a = args;  \
-    const factors f = factors_of(a); \
+    factors f = factors_of(a);       \
     REAL tail[5][VL];
 
 NN_DEFINE_KERNEL(sgd_update) {

@@ -76,6 +76,24 @@ static void finish_strips(const void *args, int64_t begin, int64_t end) {
     }
 }
 
+/*
+ * One sample's gradient is a product of two vectors, and the rule makes it itself: a long weight's is never in memory.
+ * Rows are whole vectors of every instruction set.
+ */
+enum { OUTER_WEIGHTS = 1 << 12, OUTER_ROWS = 16 };
+
+static bool is_outer(const nn_finish *finish, int64_t n, int64_t in) {
+    return finish && finish->aside && n == 1 && in % OUTER_ROWS == 0;
+}
+
+static void finish_outer(const void *args, int64_t begin, int64_t end) {
+    const strips_args *s = args;
+    nn_linear_args bias = s->linear;
+    bias.dweight = NULL;
+    if (bias.dbias) s->kernel(&bias, begin, end);
+    s->finish->outer(s->finish, s->linear.dy, s->linear.x, s->linear.in, begin, end);
+}
+
 /* ---- the operation ----------------------------------------------------------------------------------- */
 
 static nn_status plan(nn_op *op, nn_error *error) {
@@ -99,7 +117,8 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->forward_bytes = packed;
     op->needs = NN_NEEDS_X;
     op->overwrites = true;
-    op->finishes = op->weight_count >= STRIP_WEIGHTS && n <= STRIP_SAMPLES;
+    const bool outer = n == 1 && in % OUTER_ROWS == 0 && op->weight_count >= OUTER_WEIGHTS;
+    op->finishes = outer || (op->weight_count >= STRIP_WEIGHTS && n <= STRIP_SAMPLES);
     op->descends = op->weight_count >= STRIP_WEIGHTS && n <= NN_LINEAR_DEPTH / nn_dtype_bytes(op->dtype);
     return NN_OK;
 }
@@ -142,7 +161,8 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
         const strips_args strips = {.linear = args, .finish = io->finish, .kernel = kernel, .element = element,
                                     .row_bytes = args.in * element,
                                     .few = are_few(args.n, op->dtype)};
-        nn_parallel(finish_strips, &strips, args.out, NN_LINEAR_WEIGHT_PIECE,
+        nn_parallel(is_outer(io->finish, args.n, args.in) ? finish_outer : finish_strips, &strips, args.out,
+                    NN_LINEAR_WEIGHT_PIECE,
                     nn_work(op->flops, op->weight_count * element * (io->finish->plain ? 2 : 4)));
     } else {
         nn_parallel(kernel, &args, args.out, NN_LINEAR_WEIGHT_PIECE, op->flops);
