@@ -11,23 +11,11 @@
 #include "../runtime/runtime.h"
 #include "step.h"
 
-/*
- * A batch whose updates have begun is not broken off, or its weights would be half changed; so its work is bounded to
- * some tenths of a second. Where there is more of it, the update is a small part.
- */
-enum { MOST_FLOPS = 1 << 30 };
-
-static bool is_brief(const nn_step *step) {
-    int64_t flops = 0;
-    for (int64_t i = 0; i < step->count && flops >= 0; i++) flops = nn_size_add(flops, step->nodes[i].given.op.flops);
-    return flops >= 0 && flops <= MOST_FLOPS;
-}
-
 static bool is_allowed(const nn_step *step, nn_update *const *updates, int64_t count) {
     for (int64_t i = 0; i < count; i++)
         if (nn_update_needs_all(updates[i]) || !updates[i]->clear_grad || updates[i]->dtype != nn_step_dtype(step))
             return false;
-    return step->planned > 0 && is_brief(step);
+    return step->planned > 0 && step->brief;
 }
 
 /* The number of the tensor that a node's weight is, counted through all updates: -1 if none may be taken. */
@@ -80,5 +68,5 @@ void nn_step_unseen(nn_step *step, bool unseen) {
 }
 
 bool nn_step_fusible(const nn_step *step, int64_t node) {
-    return step->nodes[node].fusible && step->nodes[node].given.op.finishes && is_brief(step);
+    return step->nodes[node].fusible && step->nodes[node].given.op.finishes && step->brief;
 }
