@@ -41,7 +41,7 @@ typedef struct factors {
     vec beta1, one_minus_beta1, beta2, one_minus_beta2, eps, shrink, minus_step, root_scale;
     vec grad_scale, max_value;
     vec row; /* outer: its element of dy */
-    bool outer, decay, velocity, nesterov, first, short_memory, clear_grad, clipped, amsgrad, centered;
+    bool outer, shrinks, decay, velocity, nesterov, first, short_memory, clear_grad, clipped, amsgrad, centered;
 } factors;
 
 static inline factors factors_of(const nn_update_args *a) {
@@ -53,7 +53,7 @@ static inline factors factors_of(const nn_update_args *a) {
         .shrink = vset((REAL)a->shrink), .minus_step = vset((REAL)-a->step_size),
         .root_scale = vset((REAL)a->root_scale), .grad_scale = vset((REAL)a->grad_scale),
         .max_value = vset((REAL)a->max_value),
-        .outer = a->outer, .decay = a->decay, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
+        .outer = a->outer, .shrinks = a->shrink != 1, .decay = a->decay, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
         .short_memory = a->short_memory, .clear_grad = a->clear_grad, .amsgrad = a->amsgrad,
         .centered = a->centered, .clipped = a->grad_scale != 1 || a->max_value < (double)MATH_LARGEST};
 }
@@ -106,7 +106,8 @@ NN_INLINE void plain_sgd_at(const factors *f, const tensor_part *t, int64_t i) {
 }
 
 NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i) {
-    const vec p = vload(t->param + i) * f->shrink;
+    vec p = vload(t->param + i);
+    if (f->shrinks) p *= f->shrink;
     const vec g = gradient_at(f, t, i, p);
     vec m = vload(t->state[0] + i), v = vload(t->state[1] + i);
     /* From the nearer end, as PyTorch: with a short memory an old large m leaves no rounding behind. */

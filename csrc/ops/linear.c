@@ -88,9 +88,7 @@ static bool is_outer(const nn_finish *finish, int64_t n, int64_t in) {
 
 static void finish_outer(const void *args, int64_t begin, int64_t end) {
     const strips_args *s = args;
-    nn_linear_args bias = s->linear;
-    bias.dweight = NULL;
-    if (bias.dbias) s->kernel(&bias, begin, end);
+    if (s->linear.dbias) s->kernel(&s->linear, begin, end);
     s->finish->outer(s->finish, s->linear.dy, s->linear.x, s->linear.in, begin, end);
 }
 
@@ -137,35 +135,36 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
 
 static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     (void)error;
-    nn_linear_args args = {.dx = io->dx, .dweight = io->dweight, .dbias = io->dbias, .x = io->x,
-                           .weight = io->weight, .dy = io->dy,
-                           .n = op->x[0], .in = op->x[1], .out = op->channels, .overwrite = io->overwrite};
-    if (args.n == 0 && io->overwrite) { /* nothing to sum: the gradients are zero */
-        const size_t element = (size_t)nn_dtype_bytes(op->dtype);
-        if (io->dweight) memset(io->dweight, 0, (size_t)(args.in * args.out) * element);
-        if (io->dbias) memset(io->dbias, 0, (size_t)args.out * element);
+    const int64_t element = nn_dtype_bytes(op->dtype);
+    strips_args strips = {.linear = {.dx = io->dx, .dweight = io->dweight, .dbias = io->dbias, .x = io->x,
+                                     .weight = io->weight, .dy = io->dy, .n = op->x[0], .in = op->x[1],
+                                     .out = op->channels, .overwrite = io->overwrite},
+                          .finish = io->finish, .element = element};
+    nn_linear_args *args = &strips.linear;
+    if (args->n == 0 && io->overwrite) { /* nothing to sum: the gradients are zero */
+        if (io->dweight) memset(io->dweight, 0, (size_t)(args->in * args->out * element));
+        if (io->dbias) memset(io->dbias, 0, (size_t)(args->out * element));
     }
     if (io->dx)
-        nn_parallel(nn_kernel(NN_KERNEL_linear_backward_data, op->dtype), &args, args.in,
-                    args.n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE, op->flops);
-    if (args.n == 0 || !(io->dweight || io->dbias)) return NN_OK;
-    nn_kernel_fn *kernel = nn_kernel(weight_kernel(args.n, op->dtype), op->dtype);
-    if (io->finish && io->finish->plain && io->finish->aside && args.n <= NN_LINEAR_DEPTH / nn_dtype_bytes(op->dtype)) {
-        args.descent = io->finish->weight;
-        args.rate = io->finish->rate;
-        if (args.n <= DESCENT_SAMPLES) kernel = nn_kernel(NN_KERNEL_linear_descent, op->dtype);
-        nn_parallel(kernel, &args, args.out, NN_LINEAR_WEIGHT_PIECE,
-                    nn_work(op->flops, op->weight_count * nn_dtype_bytes(op->dtype) * 2));
+        nn_parallel(nn_kernel(NN_KERNEL_linear_backward_data, op->dtype), args, args->in,
+                    args->n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE, op->flops);
+    if (args->n == 0 || !(io->dweight || io->dbias)) return NN_OK;
+    nn_kernel_fn *kernel = nn_kernel(weight_kernel(args->n, op->dtype), op->dtype);
+    if (io->finish && io->finish->plain && io->finish->aside && args->n <= NN_LINEAR_DEPTH / element) {
+        args->descent = io->finish->weight;
+        args->rate = io->finish->rate;
+        if (args->n <= DESCENT_SAMPLES) kernel = nn_kernel(NN_KERNEL_linear_descent, op->dtype);
+        nn_parallel(kernel, args, args->out, NN_LINEAR_WEIGHT_PIECE, nn_work(op->flops, op->weight_count * element * 2));
     } else if (io->finish) {
-        const int64_t element = nn_dtype_bytes(op->dtype);
-        const strips_args strips = {.linear = args, .finish = io->finish, .kernel = kernel, .element = element,
-                                    .row_bytes = args.in * element,
-                                    .few = are_few(args.n, op->dtype)};
-        nn_parallel(is_outer(io->finish, args.n, args.in) ? finish_outer : finish_strips, &strips, args.out,
-                    NN_LINEAR_WEIGHT_PIECE,
+        const bool outer = is_outer(io->finish, args->n, args->in);
+        if (outer) args->dweight = NULL;
+        strips.kernel = kernel;
+        strips.row_bytes = args->in * element;
+        strips.few = are_few(args->n, op->dtype);
+        nn_parallel(outer ? finish_outer : finish_strips, &strips, args->out, NN_LINEAR_WEIGHT_PIECE,
                     nn_work(op->flops, op->weight_count * element * (io->finish->plain ? 2 : 4)));
     } else {
-        nn_parallel(kernel, &args, args.out, NN_LINEAR_WEIGHT_PIECE, op->flops);
+        nn_parallel(kernel, args, args->out, NN_LINEAR_WEIGHT_PIECE, op->flops);
     }
     return NN_OK;
 }

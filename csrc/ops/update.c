@@ -128,15 +128,15 @@ static const nn_update_args *numbers_of(nn_taken *taken, const nn_update *update
  */
 enum { LARGE = 4 * NN_UPDATE_PIECE };
 
-static void run_tensors(const nn_update *update, const nn_update_args *args) {
+/* All of job's tensors, which it has been through then. */
+static void run_tensors(const nn_update *update, nn_update_args *job) {
     const int64_t touched = 3 + 2 * states_of(update) + (update->clear_grad ? 1 : 0);
-    nn_update_args job = *args;
-    for (int64_t left = args->tensor_count; left > 0; left -= job.tensor_count, job.tensors += job.tensor_count) {
-        int64_t total = job.tensors[0].count;
-        job.tensor_count = 1;
-        while (total < LARGE && job.tensor_count < left && job.tensors[job.tensor_count].count < LARGE)
-            total += job.tensors[job.tensor_count++].count;
-        nn_parallel(nn_kernel(rules[update->kind].kernel, update->dtype), &job, total, NN_UPDATE_PIECE,
+    for (int64_t left = job->tensor_count; left > 0; left -= job->tensor_count, job->tensors += job->tensor_count) {
+        int64_t total = job->tensors[0].count;
+        job->tensor_count = 1;
+        while (total < LARGE && job->tensor_count < left && job->tensors[job->tensor_count].count < LARGE)
+            total += job->tensors[job->tensor_count++].count;
+        nn_parallel(nn_kernel(rules[update->kind].kernel, update->dtype), job, total, NN_UPDATE_PIECE,
                     total * nn_dtype_bytes(update->dtype) * touched);
     }
 }
@@ -148,15 +148,19 @@ static void run(nn_update *update, double squares, nn_taken *taken, int64_t firs
     if (taken) args = *numbers_of(taken, update);
     else set_args(&args, update, squares);
     if (taken) {
-        args.tensors = left;
-        args.tensor_count = 0;
+        int64_t count = 0;
         for (int64_t i = 0; i < update->tensor_count; i++) {
             if (nn_is_taken(taken, first + i)) continue;
-            left[args.tensor_count++] = ((const nn_update_tensor *)update->tensors)[i];
-            if (args.tensor_count < 64) continue;
-            run_tensors(update, &args);
-            args.tensor_count = 0;
+            if (count == 64) {
+                args.tensors = left;
+                args.tensor_count = count;
+                run_tensors(update, &args);
+                count = 0;
+            }
+            left[count++] = ((const nn_update_tensor *)update->tensors)[i];
         }
+        args.tensors = left;
+        args.tensor_count = count;
     }
     run_tensors(update, &args);
     update->steps++;
