@@ -69,21 +69,10 @@ void nn_stream_bits(const nn_stream *stream, uint64_t block, uint32_t out[4]) {
     nn_philox(counter, stream->key, out);
 }
 
-/* 64 bits of element i: half a block. */
-static uint64_t element(const nn_stream *stream, int64_t i) {
-    uint32_t word[4];
-    nn_stream_bits(stream, (uint64_t)i / 2, word);
-    const int at = i % 2 ? 2 : 0;
-    return (uint64_t)word[at + 1] << 32 | word[at];
-}
+enum { CHUNK = 2 * LANES }; /* elements of LANES blocks: each is half of one, 64 bits */
 
-/* In [0, 1), 53 bits. */
-static double unit(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
-
-enum { CHUNK = 2 * LANES }; /* elements of LANES blocks */
-
-/* Elements first, first + 1, ... (first is even) as numbers in [0, 1). */
-static void units(const nn_stream *stream, int64_t first, double out[CHUNK]) {
+/* Elements first, first + 1, ... (first is even). */
+static void elements(const nn_stream *stream, int64_t first, uint64_t out[CHUNK]) {
     lanes blocks;
     for (int i = 0; i < LANES; i++) {
         const uint64_t number = (uint64_t)first / 2 + (uint64_t)i;
@@ -95,7 +84,14 @@ static void units(const nn_stream *stream, int64_t first, double out[CHUNK]) {
     philox(&blocks, LANES, stream->key);
     for (int i = 0; i < LANES; i++)
         for (int half = 0; half < 2; half++)
-            out[2 * i + half] = unit((uint64_t)blocks.word[2 * half + 1][i] << 32 | blocks.word[2 * half][i]);
+            out[2 * i + half] = (uint64_t)blocks.word[2 * half + 1][i] << 32 | blocks.word[2 * half][i];
+}
+
+/* The same as numbers in [0, 1), 53 bits. */
+static void units(const nn_stream *stream, int64_t first, double out[CHUNK]) {
+    uint64_t bits[CHUNK];
+    elements(stream, first, bits);
+    for (int i = 0; i < CHUNK; i++) out[i] = (double)(bits[i] >> 11) * 0x1p-53;
 }
 
 /* ---- distributions ----------------------------------------------------------------------------------- */
@@ -137,21 +133,33 @@ void nn_stream_normal(const nn_stream *stream, nn_dtype dtype, void *out, int64_
     }
 }
 
-/* A whole number below `bound`, every one as likely (Lemire, 2019): *at is the next element to draw. */
-static int64_t below(const nn_stream *stream, int64_t *at, int64_t bound) {
-    const uint64_t threshold = -(uint64_t)bound % (uint64_t)bound;
+/* The elements of a stream one after the other, drawn a chunk at a time. */
+typedef struct draws {
+    const nn_stream *stream;
+    int64_t done;
+    uint64_t chunk[CHUNK];
+} draws;
+
+static uint64_t draw(draws *d) {
+    if (d->done % CHUNK == 0) elements(d->stream, d->done, d->chunk);
+    return d->chunk[d->done++ % CHUNK];
+}
+
+/* A whole number below `bound`, every one as likely (Lemire, 2019): the division is rarely needed. */
+static int64_t below(draws *d, uint64_t bound) {
     for (;;) {
-        const unsigned __int128 product = (unsigned __int128)element(stream, (*at)++) * (uint64_t)bound;
-        if ((uint64_t)product >= threshold) return (int64_t)(product >> 64);
+        const unsigned __int128 product = (unsigned __int128)draw(d) * bound;
+        const uint64_t low = (uint64_t)product;
+        if (low >= bound || low >= -bound % bound) return (int64_t)(product >> 64);
     }
 }
 
 /* Fisher and Yates. */
 void nn_stream_permutation(const nn_stream *stream, int64_t *out, int64_t count) {
     for (int64_t i = 0; i < count; i++) out[i] = i;
-    int64_t at = 0;
+    draws d = {.stream = stream};
     for (int64_t i = count - 1; i > 0; i--) {
-        const int64_t j = below(stream, &at, i + 1), kept = out[i];
+        const int64_t j = below(&d, (uint64_t)i + 1), kept = out[i];
         out[i] = out[j];
         out[j] = kept;
     }

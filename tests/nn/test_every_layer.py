@@ -287,3 +287,13 @@ def test_windows_refuse(kind):
             layer(np.zeros(wrong_shape, np.float32))
         with pytest.raises(ValueError, match=kind):
             nc.compile(layer, None).predict(np.zeros(wrong_shape, np.float32))
+
+
+def test_layers_that_depend_on_the_mode_say_so(case):
+    layer, x = case.build(np.float32), case.draw(np.float32)
+    by_mode = [layer.train(mode)(x).tobytes() for mode in (True, False)]
+    described = layer._reads_mode or any(each._reads_mode for each in layer.children())
+    assert described or by_mode[0] == by_mode[1]
+    assert not type(layer).__module__.startswith("nncore.") or type(layer)._reads_mode == (
+        case.kind in ("Dropout", "Dropout2d", "BatchNorm1d", "BatchNorm2d")
+    )

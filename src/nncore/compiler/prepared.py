@@ -251,6 +251,16 @@ class Prepared(engine.Caller):
         ):
             self._build(samples, batch)
 
+    def _is_for(self, sample: Shape, batch: int) -> bool:
+        """Whether it stands ready for batches of so many samples of this shape."""
+        return (
+            self._core is not None
+            and not self._core.running
+            and self._built_for == structure.version()
+            and self._input_shapes == (sample,)
+            and self._core.capacity >= batch
+        )
+
     def _refuse(self, samples: tuple[Shape, ...]) -> None:
         """Say which shapes the step was built for."""
         if len(samples) != len(self._input_shapes):

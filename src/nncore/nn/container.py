@@ -5,7 +5,8 @@ from typing import Any, Self
 
 from nncore.nn.arrays import Array
 from nncore.nn.listed import Listed, check_name, numbered
-from nncore.nn.module import Module, join
+from nncore.nn.module import Module
+from nncore.nn.parts import join
 from nncore.nn.summary import Row
 from nncore.nn.tracing import Value
 

@@ -12,6 +12,8 @@ from nncore.nn.operation import Layer, Operation, Shape
 
 
 class _Dropout(Layer):
+    _reads_mode = True
+
     def __init__(self, p: float = 0.5, inplace: bool = False, *, seed: int | None = None) -> None:
         layer = type(self).__name__
         self.p = _chance(layer, p)

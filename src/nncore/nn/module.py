@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nncore._core import engine
-from nncore.nn import buffers, composed, hints, init, records, state, structure
+from nncore.nn import buffers, composed, hints, init, parts, records, state, structure
 from nncore.nn.arrays import Array, element_type, element_type_of
 from nncore.nn.hooks import HOOKED, Hookable
 from nncore.nn.parameter import Parameter, ParameterIterator
+from nncore.nn.parts import join
 from nncore.nn.recording import records_kept
 from nncore.nn.summary import Row, Summary, summarise
 from nncore.nn.tracing import Value
@@ -24,6 +25,7 @@ from nncore.nn.tracing import Value
 # What changes without a change of structure; set past __setattr__.
 _BOOKS = (
     *("_records", "_dtype_seen", "_mean", "_operation_seen", "_trace", "_buffers_seen"),
+    *parts.KEPT,
     *HOOKED,
 )
 
@@ -65,10 +67,13 @@ class Module(Hookable, buffers.Buffered):
     training: bool = True
     _composed: bool = False  # whether its mathematics is that of the modules in its `forward`
     _inlined: bool = False  # whether, called with a traced value, it runs its `forward`
+    _reads_mode: bool = False  # whether what it computes depends on `training`
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         composed.settle(cls)
+        if "_reads_mode" not in vars(cls) and not cls.__module__.startswith("nncore."):
+            cls._reads_mode = True  # it may
 
     # ---- the mathematics, defined by each layer. With several inputs: _forward(x1, x2, ...) and
     # a tuple of dx; with several outputs: tuples of y and of grad.
@@ -195,7 +200,8 @@ class Module(Hookable, buffers.Buffered):
             )
         buffers.check_assignment(self, name, value)
         super().__setattr__(name, value)
-        structure.changed()
+        if name != "training" or self._reads_mode:
+            structure.changed()
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
@@ -217,11 +223,9 @@ class Module(Hookable, buffers.Buffered):
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
         """The module and all within it with their names ("" for itself), each once."""
-        seen = set()
-        for name, module in self._paths(prefix):
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
+        yield prefix, self
+        for name, module in parts.modules(self):
+            yield join(prefix, name), module
 
     def modules(self) -> Iterator["Module"]:
         """The module and all within it, each once."""
@@ -241,12 +245,8 @@ class Module(Hookable, buffers.Buffered):
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """All parameters with their names, each once, by the first of its names."""
-        seen = set()
-        for name, module in self.named_modules(prefix):
-            for own, parameter in module._own(Parameter):
-                if id(parameter) not in seen:
-                    seen.add(id(parameter))
-                    yield join(name, own), parameter
+        for name, parameter in parts.parameters(self):
+            yield join(prefix, name), parameter
 
     def parameters(self) -> ParameterIterator:
         """All parameters, each once."""
@@ -386,8 +386,3 @@ class Module(Hookable, buffers.Buffered):
         if not lines:
             return f"{type(self).__name__}({extra})"
         return f"{type(self).__name__}({extra}\n" + "\n".join(lines) + "\n)"
-
-
-def join(prefix: str, name: str) -> str:
-    """The name of a part: "body", "weight" -> "body.weight"."""
-    return f"{prefix}.{name}" if prefix else name

@@ -47,6 +47,8 @@ class _Norm(Layer):
 
 
 class _BatchNorm(_Norm):
+    _reads_mode = True
+
     def __init__(
         self,
         num_features: int,

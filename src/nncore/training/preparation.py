@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -125,13 +126,14 @@ def prepare(trainer: Trainer, given: Given) -> Ready:
     return Ready(plan, Console(verbose), rule, compiled, first, batch_size, position, states)
 
 
-def start(trainer: Trainer, ready: Ready, rule: Rule) -> Fit:
+@contextmanager
+def started(trainer: Trainer, ready: Ready, rule: Rule) -> Iterator[Fit]:
     """The loop, with a runner for these samples; says why it is not the compiled step."""
     room = ready.batch_size if ready.plan.feed.batch_size is not None else len(ready.first)
-    runner, reason = trainer._runner(ready.first.x, room, ready.compiled, rule)
-    if reason:
-        ready.console.note(f"{_HERE}: {reason}")
-    return Fit(trainer, runner, ready.plan, ready.console)
+    with trainer._runner(ready.first.x, room, ready.compiled, rule) as (runner, reason):
+        if reason:
+            ready.console.note(f"{_HERE}: {reason}")
+        yield Fit(trainer, runner, ready.plan, ready.console)
 
 
 def _listed(run: dict[str, Any]) -> str:
@@ -225,18 +227,20 @@ def find_rate(
         trainer.model.train()
         try:
             room = max(len(opening), batch_size)
-            runner, _ = trainer._runner(opening.x, room, flag(here, "compiled", compiled))
-
-            def train(batch: Samples, rate: float) -> float:
-                for group, share in zip(groups, shares, strict=True):
-                    group["lr"] = rate * share
-                return runner.train(batch.x, batch.y, None, Tally())
+            compiled = flag(here, "compiled", compiled)
 
             def all_batches() -> Iterator[Samples]:
                 yield opening
                 yield from batches
 
-            return lr_finder.range_test(all_batches(), train, first, last, steps)
+            with trainer._runner(opening.x, room, compiled) as (runner, _):
+
+                def train(batch: Samples, rate: float) -> float:
+                    for group, share in zip(groups, shares, strict=True):
+                        group["lr"] = rate * share
+                    return runner.train(batch.x, batch.y, None, Tally())
+
+                return lr_finder.range_test(all_batches(), train, first, last, steps)
         finally:
             state.put_back(trainer, before)
             trainer.model.zero_grad()

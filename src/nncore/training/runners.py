@@ -17,6 +17,7 @@ from nncore.nn.module import Module
 from nncore.nn.parameter import Parameter
 from nncore.nn.recording import no_record
 from nncore.optim import Optimizer
+from nncore.training.kept import KeptSteps
 from nncore.training.rule import Rule
 from nncore.training.samples import Samples
 from nncore.training.tally import Tally
@@ -45,6 +46,9 @@ class Runner:
         self._batches = self._samples = 0
         # Buffers and counters as they were before the first of them; None: no batch has begun.
         self._before: list[tuple[Array, Array]] | None = None
+
+    def end(self, kept: KeptSteps) -> None:
+        """There are no more batches: what another runner can use goes to `kept`."""
 
     # ---- one batch
 
@@ -189,6 +193,9 @@ class CompiledRunner(Runner):
         self._step = step
         self._prepared: dict[int, tuple[Samples, Batches]] = {}
 
+    def end(self, kept: KeptSteps) -> None:
+        kept.give_back(self._step)
+
     def _gradients(self, x: Array, y: Array, weights: Weights | None) -> tuple[float, Array]:
         step = self._step
         if step.loss_fn is not None and weights is None and self._rule.accumulate == 1:
@@ -318,12 +325,20 @@ class EagerRunner(Runner):
 
 
 def compiled_or_eager(
-    model: Module, loss_fn: Any, optimizer: Any, sample: tuple[int, ...], batch: int, rule: Rule
+    model: Module,
+    loss_fn: Any,
+    optimizer: Any,
+    sample: tuple[int, ...],
+    batch: int,
+    rule: Rule,
+    kept: KeptSteps,
 ) -> tuple[Runner, str]:
     """The compiled way, for up to `batch` samples of this shape; else the eager one, and why."""
     taken = optimizer if _is_plain(optimizer, model) else None
     try:
-        step = compile(model, loss_fn, taken, input_shape=sample, max_batch=batch)
+        step = kept.take(model, loss_fn, taken, sample, batch)
+        if step is None:
+            step = compile(model, loss_fn, taken, input_shape=sample, max_batch=batch)
         return CompiledRunner(step, loss_fn, optimizer, rule), ""
     except (TypeError, ValueError) as error:
         # What is wrong with the model itself, the eager way says as well, and names the layer.

@@ -15,6 +15,7 @@ from nncore.training import checks, preparation, state
 from nncore.training.evaluation import Evaluation, GeneralizationReport
 from nncore.training.fitting import Fit
 from nncore.training.history import History
+from nncore.training.kept import KeptSteps
 from nncore.training.lr_finder import RateRange
 from nncore.training.metrics import metrics_of
 from nncore.training.rule import Rule
@@ -95,6 +96,7 @@ class Trainer:
         self.stop_training = False
         # The fit that runs, and what the last one left in the midst of an epoch.
         self._fit: Fit | None = None
+        self._steps_kept = KeptSteps()
         self._kept: tuple[dict[str, Any] | None, list[Any]] = None, []
         self._loader_seed: Any = None
         # Whether the next fit begins there, as after `load_checkpoint`.
@@ -201,8 +203,11 @@ class Trainer:
             logger, resume,
         )  # fmt: skip
         ready = preparation.prepare(self, given)
-        with self._restored(), ready.rule.given_to(self.optimizer) as rule:
-            self._fit = preparation.start(self, ready, rule)
+        with (
+            self._restored(),
+            ready.rule.given_to(self.optimizer) as rule,
+            preparation.started(self, ready, rule) as self._fit,
+        ):
             try:
                 self._fit.run(ready.position, ready.states)
             finally:
@@ -260,8 +265,9 @@ class Trainer:
         tally = Tally(self.metrics)
         with self._restored():
             self.model.eval()
-            runner = self._runner(first.x, batch_size, flag(here, "compiled", compiled))[0]
-            validation.measure(runner, tally)
+            compiled = flag(here, "compiled", compiled)
+            with self._runner(first.x, batch_size, compiled) as (runner, _):
+                validation.measure(runner, tally)
         measured = {metric.name: metric.compute() for metric in tally.metrics}
         return Evaluation(tally.meter.loss, tally.meter.accuracy, tally.meter.samples, measured)
 
@@ -302,8 +308,8 @@ class Trainer:
         with self._restored():
             self.model.eval()
             first = self._output_of(rows[:1])
-            runner = self._runner(rows, batch_size, compiled)[0]
-            return runner.outputs(rows, batch_size, first)
+            with self._runner(rows, batch_size, compiled) as (runner, _):
+                return runner.outputs(rows, batch_size, first)
 
     # ---- files
 
@@ -344,15 +350,23 @@ class Trainer:
 
     # ---- preparation
 
+    @contextmanager
     def _runner(
         self, x: Array, batch_size: int, compiled: bool, rule: Rule | None = None
-    ) -> tuple[Runner, str]:
+    ) -> Iterator[tuple[Runner, str]]:
         """What runs batches of samples like these, and why it is not the compiled step alone."""
         rule = Rule() if rule is None else rule
-        if not compiled:
-            return EagerRunner(self.model, self.loss_fn, self.optimizer, rule), ""
-        room = max(1, min(batch_size, len(x)))
-        return compiled_or_eager(self.model, self.loss_fn, self.optimizer, x.shape[1:], room, rule)
+        parts = self.model, self.loss_fn, self.optimizer
+        runner: Runner
+        if compiled:
+            room = max(1, min(batch_size, len(x)))
+            runner, reason = compiled_or_eager(*parts, x.shape[1:], room, rule, self._steps_kept)
+        else:
+            runner, reason = EagerRunner(*parts, rule), ""
+        try:
+            yield runner, reason
+        finally:
+            runner.end(self._steps_kept)
 
     def _try(self, function: str, data: Samples) -> None:
         """Whether samples fit the model and the loss: the first one is tried."""
