@@ -195,7 +195,7 @@ static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t
             for (int64_t i = 0, stop = now.count; i < now.count;) {                           \
                 if (dy) {                                                                     \
                     f.row = vset(*dy++);                                                      \
-                    now.grad = (REAL *)t->grad - i;                                           \
+                    now.grad = (REAL *)((uintptr_t)t->grad - (uintptr_t)i * sizeof(REAL));    \
                     stop = i + a->in;                                                         \
                 }                                                                             \
                 for (; i < stop; i += VL) rule(&f, &now, i);                                  \
