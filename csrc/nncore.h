@@ -143,7 +143,8 @@ typedef struct nn_op {
 /*
  * What becomes of dweight: each part of it is taken as soon as it is complete, while it is in the cache. `gradient` is
  * the part that begins with element `begin`: where dweight has it, or, if that is allowed, aside. The gradient of one
- * sample is dy (rows) x^T (in): then `outer` takes rows begin to end of the weight, and nobody writes it at all.
+ * sample is dy (rows) x^T (in): then `outer`, where there is one, takes rows begin to end of the weight, and nobody writes
+ * it at all; not if it is plain.
  */
 typedef struct nn_finish {
     void (*part)(const struct nn_finish *finish, void *gradient, int64_t begin, int64_t end);

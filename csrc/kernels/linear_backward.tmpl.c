@@ -218,7 +218,8 @@ NN_INLINE void outer_product(const nn_linear_args *l, int64_t begin, int64_t end
     }
 }
 
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__) && !defined(__clang__) && !defined(NN_SMALL)
+#define HAVE_SHUFFLE 1 /* by lanes that are not constants */
 /* Rows of a power of two, which fill a vector together: x once for each, dy's element of each. Returns how far it came. */
 static int64_t outer_product_of_short(const nn_linear_args *l, int64_t begin, int64_t end) {
     const int64_t in = l->in, rows = VL / in;
@@ -230,6 +231,8 @@ static int64_t outer_product_of_short(const nn_linear_args *l, int64_t begin, in
     }
     return begin;
 }
+#else
+#define HAVE_SHUFFLE 0
 #endif
 
 static void weight_of_one(const nn_linear_args *l, int64_t begin, int64_t end) {
@@ -242,7 +245,7 @@ static void weight_of_one(const nn_linear_args *l, int64_t begin, int64_t end) {
     }
     if (!l->dweight) return;
     int64_t j = 0;
-#if defined(__GNUC__) && !defined(__clang__)
+#if HAVE_SHUFFLE
     if (l->overwrite && l->in > 0 && l->in < VL && VL % l->in == 0) begin = outer_product_of_short(l, begin, end);
 #endif
     for (; j + ABREAST * VL <= l->in; j += ABREAST * VL) outer_product(l, begin, end, j, ABREAST, VL);

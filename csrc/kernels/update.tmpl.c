@@ -19,6 +19,8 @@
 #include "update.h"
 #include "vmath.h"
 
+enum { OUTER = NN_BITS == 32 }; /* nn_update_args.outer is heeded */
+
 /* The part of one tensor that lies in [begin, end). */
 typedef struct tensor_part {
     REAL *param, *grad, *state[3];
@@ -53,7 +55,7 @@ static inline factors factors_of(const nn_update_args *a) {
         .shrink = vset((REAL)a->shrink), .minus_step = vset((REAL)-a->step_size),
         .root_scale = vset((REAL)a->root_scale), .grad_scale = vset((REAL)a->grad_scale),
         .max_value = vset((REAL)a->max_value),
-        .outer = a->outer, .shrinks = a->shrink != 1, .decay = a->decay, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
+        .outer = OUTER && a->outer, .shrinks = a->shrink != 1, .decay = a->decay, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
         .short_memory = a->short_memory, .clear_grad = a->clear_grad, .amsgrad = a->amsgrad,
         .centered = a->centered, .clipped = a->grad_scale != 1 || a->max_value < (double)MATH_LARGEST};
 }
@@ -66,15 +68,13 @@ NN_INLINE vec without_subnormals(vec v) {
     return vselect(vabs(v) < (vec)ivset((INT)1 << MANTISSA_BITS), vset(0), v);
 }
 
-/* The gradient as backward gives it: of one sample it is a product, rounded as Linear's backward would. */
-NN_INLINE vec given_at(const factors *f, const tensor_part *t, int64_t i) {
-    const vec g = vload(t->grad + i);
-    return f->outer ? vfma(f->row, g, vset(0)) : g;
-}
-
-/* The same as the rule shall see it: clipped (NaN stays NaN), with the weight decay that goes through it. */
+/*
+ * The gradient as the rule shall see it: clipped (NaN stays NaN), with the weight decay that goes through it. Of one
+ * sample it is a product, rounded as Linear's backward would.
+ */
 NN_INLINE vec gradient_at(const factors *f, const tensor_part *t, int64_t i, vec p) {
-    vec g = given_at(f, t, i);
+    vec g = vload(t->grad + i);
+    if (f->outer) g = vfma(f->row, g, vset(0));
     if (f->clipped) {
         g = vmax(-f->max_value, vmin(f->max_value, g * f->grad_scale));
     }
@@ -102,7 +102,7 @@ NN_INLINE void sgd_at(const factors *f, const tensor_part *t, int64_t i) {
 
 /* Without options: a loop that asks for none at each vector, and is as fast as memory. */
 NN_INLINE void plain_sgd_at(const factors *f, const tensor_part *t, int64_t i) {
-    store_at(f, t, i, vfma(f->minus_lr, given_at(f, t, i), vload(t->param + i)));
+    store_at(f, t, i, vfma(f->minus_lr, vload(t->grad + i), vload(t->param + i)));
 }
 
 NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i) {
@@ -179,7 +179,7 @@ static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t
  * product, row by row: each reads the same vector of it.
  */
 #define UPDATE_ALL(rule)                                                                      \
-    const REAL *dy = a->outer;                                                                \
+    const REAL *dy = OUTER ? a->outer : NULL;                                                 \
     if (dy) dy += begin, begin *= a->in, end *= a->in;                                        \
     for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {                                \
         const nn_update_tensor *t = &a->tensors[k];                                           \

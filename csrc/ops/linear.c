@@ -83,7 +83,7 @@ static void finish_strips(const void *args, int64_t begin, int64_t end) {
 enum { OUTER_WEIGHTS = 1 << 12, OUTER_ROWS = 16 };
 
 static bool is_outer(const nn_finish *finish, int64_t n, int64_t in) {
-    return finish && finish->aside && n == 1 && in % OUTER_ROWS == 0;
+    return finish && finish->outer && finish->aside && n == 1 && in % OUTER_ROWS == 0;
 }
 
 static void finish_outer(const void *args, int64_t begin, int64_t end) {
@@ -115,7 +115,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->forward_bytes = packed;
     op->needs = NN_NEEDS_X;
     op->overwrites = true;
-    const bool outer = n == 1 && in % OUTER_ROWS == 0 && op->weight_count >= OUTER_WEIGHTS;
+    const bool outer = op->dtype == NN_FLOAT32 && n == 1 && in % OUTER_ROWS == 0 && op->weight_count >= OUTER_WEIGHTS;
     op->finishes = outer || (op->weight_count >= STRIP_WEIGHTS && n <= STRIP_SAMPLES);
     op->descends = op->weight_count >= STRIP_WEIGHTS && n <= NN_LINEAR_DEPTH / nn_dtype_bytes(op->dtype);
     return NN_OK;

@@ -85,7 +85,7 @@ def test_gradients_of_one_sample_are_made_by_the_rule(rule, dtype, isa, rng):
     weight = model[4].weight
     weight._grad[69, 63] = 7
     step(*given[0])
-    assert weight._grad[69, 63] == 7
+    assert weight._grad[69, 63] == (7 if dtype == np.float32 else 0)
     weight._grad[...] = 0
     weight.grad[...] = 3  # seen from now on, and written
     step(*given[0])
