@@ -154,11 +154,36 @@ NN_INLINE void dot_samples(const nn_linear_args *l, int64_t begin, int64_t end, 
     }
 }
 
+#if NN_LANES == 8
+/*
+ * Rows of weight of four elements, as many as a state of a small task has: a vector holds two of them, and eight dot
+ * products are added up as dot_samples would. Returns how far it came.
+ */
+static int64_t dot_fours(const nn_linear_args *l, int64_t begin, int64_t end, int64_t i) {
+    const vec one = vload_some((const REAL *)l->x + i * 4, 4), x = __builtin_shufflevector(one, one, 0, 1, 2, 3, 0, 1, 2, 3);
+    for (; begin + VL <= end; begin += VL) {
+        vec t[4];
+        NN_UNROLL(4) for (int k = 0; k < 4; k++) t[k] = vfma(vload((const REAL *)l->weight + begin * 4 + k * VL), x, vset(0));
+        NN_UNROLL(2) for (int k = 0; k < 4; k += 2)
+            t[k] = __builtin_shufflevector(t[k], t[k + 1], NN_EACH(NN_UPPER, 1)) +
+                   __builtin_shufflevector(t[k], t[k + 1], NN_EACH(NN_LOWER, 1));
+        t[0] = __builtin_shufflevector(t[0], t[2], NN_EACH(NN_UPPER, 2)) +
+               __builtin_shufflevector(t[0], t[2], NN_EACH(NN_LOWER, 2));
+        t[0] = __builtin_shufflevector(t[0], t[0], 0, 4, 1, 5, 2, 6, 3, 7); /* lane 4 g + k has row 2 k + g */
+        vstore((REAL *)l->y + i * l->out + begin, t[0] + (l->bias ? vload((const REAL *)l->bias + begin) : vset(0)));
+    }
+    return begin;
+}
+#endif
+
 NN_DEFINE_KERNEL(linear_forward_dot) {
     const nn_linear_args *l = args;
     int64_t i = 0;
     for (; i + 4 <= l->n; i += 4) dot_samples(l, begin, end, i, 4);
     for (; i + 2 <= l->n; i += 2) dot_samples(l, begin, end, i, 2);
+#if NN_LANES == 8
+    if (i < l->n && l->in == 4) begin = dot_fours(l, begin, end, i);
+#endif
     if (i < l->n) dot_samples(l, begin, end, i, 1);
 }
 
