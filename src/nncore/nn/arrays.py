@@ -14,9 +14,9 @@ Array = NDArray[Any]
 ALIGNMENT = 64
 # A loop that reads and writes several arrays side by side waits for its own stores where one array begins a little
 # behind another, modulo 4096: processors compare these bits of addresses first. So arrays long enough for the loop to
-# matter all begin at a multiple of it.
+# matter all begin at a multiple of it, but not those that no near cache holds: there it is of no use, and costs.
 PAGE = 4096
-LONG = 4 * PAGE  # bytes
+LONG = range(4 * PAGE, 32 * PAGE)  # bytes
 
 
 def element_type(dtype: DTypeLike, layer: str) -> np.dtype[Any]:
@@ -51,7 +51,7 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any], layer: str) -> Array:
     for extent in shape:
         size *= extent
     try:
-        alignment = PAGE if size >= LONG else ALIGNMENT
+        alignment = PAGE if size in LONG else ALIGNMENT
         if size > np.iinfo(np.intp).max - alignment:
             raise MemoryError
         # Zeroed pages come from the operating system untouched: an array that is never used costs
