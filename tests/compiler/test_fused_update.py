@@ -68,7 +68,7 @@ def test_same_bits_on_every_instruction_set(rule, isa, rng):
 
 
 def policy(dtype=np.float32):
-    """A weight whose gradient is made by the rule, of one sample; rows that fill a vector by fours."""
+    """A weight whose gradient is made by the rule, of one sample; rows of four elements."""
     return nn.Sequential(
         nn.Linear(4, 65, dtype=dtype), nn.Tanh(), nn.Linear(65, 64, bias=False, dtype=dtype),
         nn.Tanh(), nn.Linear(64, 70, dtype=dtype), nn.Tanh(), nn.Linear(70, 2, dtype=dtype),

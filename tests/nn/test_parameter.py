@@ -18,7 +18,7 @@ def test_takes_a_copy_in_aligned_memory(dtype):
             assert array.shape == shape == parameter.shape
             assert array.dtype == dtype == parameter.dtype
             assert array.size == 0 or array.ctypes.data % 64 == 0
-            # Longer ones by pages, so that loops over several of them never wait for their own stores.
+            # Longer ones by pages: loops over several of them never wait for their own stores.
             assert not 16384 <= array.nbytes < 131072 or array.ctypes.data % 4096 == 0
             assert array.flags.c_contiguous
             assert array.flags.writeable

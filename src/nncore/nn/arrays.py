@@ -12,9 +12,10 @@ Array = NDArray[Any]
 # A cache line, and the widest vector of any instruction set: columns of one array never share a
 # line with another array, and vector loads never straddle two.
 ALIGNMENT = 64
-# A loop that reads and writes several arrays side by side waits for its own stores where one array begins a little
-# behind another, modulo 4096: processors compare these bits of addresses first. So arrays long enough for the loop to
-# matter all begin at a multiple of it, but not those that no near cache holds: there it is of no use, and costs.
+# A loop that reads and writes several arrays side by side waits for its own stores where one array
+# begins a little behind another, modulo 4096: processors compare these bits of addresses first. So
+# arrays long enough for the loop to matter all begin at a multiple of it, but not those that no
+# near cache holds: there it is of no use, and costs.
 PAGE = 4096
 LONG = range(4 * PAGE, 32 * PAGE)  # bytes
 
