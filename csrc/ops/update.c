@@ -225,7 +225,7 @@ static void take_outer(const nn_finish *finish, const void *dy, const void *x, i
 void nn_update_rule(nn_rule *rule, const nn_update *update, const nn_tensor *tensor, nn_taken *taken) {
     const bool plain = update->kind == NN_SGD && update->momentum == 0 && update->weight_decay == 0 &&
                        !update->maximize && !(update->max_value > 0);
-    rule->finish = (nn_finish){.part = take_part, .outer = update->dtype == NN_FLOAT32 ? take_outer : NULL,
+    rule->finish = (nn_finish){.part = take_part, .outer = update->kind == NN_ADAM && update->dtype == NN_FLOAT32 ? take_outer : NULL,
                                .plain = plain, .rate = update->lr, .weight = tensor->param};
     rule->kernel = nn_kernel(rules[update->kind].kernel, update->dtype);
     rule->args = *numbers_of(taken, update);
