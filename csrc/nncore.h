@@ -142,10 +142,13 @@ typedef struct nn_op {
 
 /*
  * What becomes of dweight: each part of it is taken as soon as it is complete, while it is in the cache. `gradient` is
- * the part that begins with element `begin`: where dweight has it, or, if that is allowed, aside.
+ * the part that begins with element `begin`: where dweight has it, or, if that is allowed, aside. The gradient of one
+ * sample is dy (rows) x^T (in): then `outer`, where there is one, takes rows begin to end of the weight, and nobody writes
+ * it at all; not if it is plain.
  */
 typedef struct nn_finish {
     void (*part)(const struct nn_finish *finish, void *gradient, int64_t begin, int64_t end);
+    void (*outer)(const struct nn_finish *finish, const void *dy, const void *x, int64_t in, int64_t begin, int64_t end);
     bool aside; /* dweight need not be written */
     bool plain; /* a part's elements become weight - rate gradient, and that is all: an operation may do it itself */
     double rate;

@@ -259,15 +259,36 @@ NN_INLINE void outer_product(const nn_linear_args *l, int64_t begin, int64_t end
     }
 }
 
+#if defined(__GNUC__) && !defined(__clang__) && !defined(NN_SMALL)
+#define HAVE_SHUFFLE 1 /* by lanes that are not constants */
+/* Rows of a power of two, which fill a vector together: x once for each, dy's element of each. Returns how far it came. */
+static int64_t outer_product_of_short(const nn_linear_args *l, int64_t begin, int64_t end) {
+    const int64_t in = l->in, rows = VL / in;
+    const ivec row = viota() >> __builtin_ctzll((uint64_t)in), column = viota() & ivset((INT)in - 1);
+    const vec part = __builtin_shuffle(vload_some(l->x, in), column);
+    for (; begin + rows <= end; begin += rows) {
+        const vec d = __builtin_shuffle(vload_some((const REAL *)l->dy + begin, rows), row);
+        vstore((REAL *)l->dweight + begin * in, vfma(d, part, vset(0)));
+    }
+    return begin;
+}
+#else
+#define HAVE_SHUFFLE 0
+#endif
+
 static void weight_of_one(const nn_linear_args *l, int64_t begin, int64_t end) {
     const REAL *dy = l->dy;
-    if (l->dbias)
-        for (int64_t i = begin; i < end; i++) {
-            REAL *sum = (REAL *)l->dbias + i;
-            *sum = (l->overwrite ? 0 : *sum) + dy[i];
-        }
+    REAL *dbias = l->dbias;
+    for (int64_t i = begin; dbias && i < end; i += VL) {
+        const int64_t some = nn_min(VL, end - i);
+        const vec start = l->overwrite ? vset(0) : load_lanes(dbias + i, some);
+        store_lanes(dbias + i, start + load_lanes(dy + i, some), some);
+    }
     if (!l->dweight) return;
     int64_t j = 0;
+#if HAVE_SHUFFLE
+    if (l->overwrite && l->in > 0 && l->in < VL && VL % l->in == 0) begin = outer_product_of_short(l, begin, end);
+#endif
     for (; j + ABREAST * VL <= l->in; j += ABREAST * VL) outer_product(l, begin, end, j, ABREAST, VL);
     for (; j + VL <= l->in; j += VL) outer_product(l, begin, end, j, 1, VL);
     if (j < l->in) outer_product(l, begin, end, j, 1, l->in - j);

@@ -144,13 +144,17 @@ NN_INLINE void dot_tile(const nn_linear_args *l, int64_t end, int64_t i, int64_t
     int64_t p = 0;
     for (; p + VL <= k; p += VL) add_dots(acc, weight, x, p, VL, samples, features);
     if (p < k) add_dots(acc, weight, x, p, k - p, samples, features);
+    const REAL *start = bias ? bias + j : none;
+    const bool neighbours = samples == 1 && j + features <= end;
     REAL dot[DOTS + VL];
     NN_UNROLL(8) for (int a = 0; a < dots; a += VL) {
         vec part[VL]; /* of less sums than lanes there are twins, which are computed once */
-        NN_UNROLL(8) for (int v = 0; v < VL; v++) part[v] = acc[a + v < dots ? a + v : a + v % 2 < dots ? a + v % 2 : a];
-        vstore(dot + a, vfold(part));
+        NN_UNROLL(8) for (int v = 0; v < VL; v++)
+            part[v] = acc[a + v < dots ? a + v : a + v % 2 < dots ? a + v % 2 : a];
+        if (neighbours) vstore(y + a, vfold(part) + vload(start + a));
+        else vstore(dot + a, vfold(part));
     }
-    const REAL *start = bias ? bias + j : none;
+    if (neighbours) return;
     if (j + features <= end) {
         NN_UNROLL(8) for (int f = 0; f < features; f++)
             NN_UNROLL(4) for (int s = 0; s < samples; s++) y[s * out + f] = dot[s * features + f] + start[f];
@@ -159,6 +163,30 @@ NN_INLINE void dot_tile(const nn_linear_args *l, int64_t end, int64_t i, int64_t
             for (int s = 0; s < samples; s++) y[s * out + f] = dot[s * features + f] + start[f];
     }
 }
+
+#if NN_LANES == 8
+/*
+ * Rows of weight of four elements, as many as a state of a small task has: a vector holds two of them, and eight dot
+ * products are added up as dot_tile would. Returns how far it came.
+ */
+static int64_t dot_fours(const nn_linear_args *l, int64_t begin, int64_t end, int64_t i) {
+    const vec one = vload_some((const REAL *)l->x + i * 4, 4);
+    const vec x = __builtin_shufflevector(one, one, 0, 1, 2, 3, 0, 1, 2, 3);
+    for (; begin + VL <= end; begin += VL) {
+        vec t[4];
+        NN_UNROLL(4) for (int k = 0; k < 4; k++)
+            t[k] = vfma(vload((const REAL *)l->weight + begin * 4 + k * VL), x, vset(0));
+        NN_UNROLL(2) for (int k = 0; k < 4; k += 2)
+            t[k] = __builtin_shufflevector(t[k], t[k + 1], NN_EACH(NN_UPPER, 1)) +
+                   __builtin_shufflevector(t[k], t[k + 1], NN_EACH(NN_LOWER, 1));
+        t[0] = __builtin_shufflevector(t[0], t[2], NN_EACH(NN_UPPER, 2)) +
+               __builtin_shufflevector(t[0], t[2], NN_EACH(NN_LOWER, 2));
+        t[0] = __builtin_shufflevector(t[0], t[0], 0, 4, 1, 5, 2, 6, 3, 7); /* lane 4 g + k has row 2 k + g */
+        vstore((REAL *)l->y + i * l->out + begin, t[0] + (l->bias ? vload((const REAL *)l->bias + begin) : vset(0)));
+    }
+    return begin;
+}
+#endif
 
 NN_DEFINE_KERNEL(linear_forward_dot) {
     const nn_linear_args *l = args;
@@ -173,7 +201,13 @@ NN_DEFINE_KERNEL(linear_forward_dot) {
             if (samples == 4) for (int64_t j = from; j < to; j += 2) dot_tile(l, to, i, j, 4, 2);
             else if (samples == 3) for (int64_t j = from; j < to; j += 3) dot_tile(l, to, i, j, 3, 3);
             else if (samples == 2) for (int64_t j = from; j < to; j += 5) dot_tile(l, to, i, j, 2, 5);
-            else for (int64_t j = from; j < to; j += 8) dot_tile(l, to, i, j, 1, 8);
+            else {
+                int64_t j = from;
+#if NN_LANES == 8
+                if (l->in == 4) j = dot_fours(l, from, to, i);
+#endif
+                for (; j < to; j += 8) dot_tile(l, to, i, j, 1, 8);
+            }
         }
     }
 }

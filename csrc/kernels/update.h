@@ -16,6 +16,9 @@ typedef struct __attribute__((may_alias)) nn_update_tensor {
 typedef struct nn_update_args {
     const nn_update_tensor *tensors; /* begin and end count through all of them, one behind the other */
     int64_t tensor_count;
+    const void *outer; /* or NULL: dy, one for each row of the one tensor. Its gradient is dy grad^T, grad is (in); begin
+                          and end count rows, of whole vectors, and no gradient is cleared */
+    int64_t in;
     double lr, weight_decay;
     bool decay; /* weight_decay is not 0 */
     bool clear_grad;

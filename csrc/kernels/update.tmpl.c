@@ -19,6 +19,8 @@
 #include "update.h"
 #include "vmath.h"
 
+enum { OUTER = NN_BITS == 32 }; /* Adam heeds nn_update_args.outer: other rules were slower for it */
+
 /* The part of one tensor that lies in [begin, end). */
 typedef struct tensor_part {
     REAL *param, *grad, *state[3];
@@ -40,7 +42,8 @@ typedef struct factors {
     vec minus_lr, weight_decay, momentum, one_minus_dampening;
     vec beta1, one_minus_beta1, beta2, one_minus_beta2, eps, shrink, minus_step, root_scale;
     vec grad_scale, max_value;
-    bool decay, velocity, nesterov, first, short_memory, clear_grad, clipped, amsgrad, centered;
+    vec row; /* outer: its element of dy */
+    bool outer, shrinks, decay, velocity, nesterov, first, short_memory, clear_grad, clipped, amsgrad, centered;
 } factors;
 
 static inline factors factors_of(const nn_update_args *a) {
@@ -52,7 +55,7 @@ static inline factors factors_of(const nn_update_args *a) {
         .shrink = vset((REAL)a->shrink), .minus_step = vset((REAL)-a->step_size),
         .root_scale = vset((REAL)a->root_scale), .grad_scale = vset((REAL)a->grad_scale),
         .max_value = vset((REAL)a->max_value),
-        .decay = a->decay, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
+        .shrinks = a->shrink != 1, .decay = a->decay, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
         .short_memory = a->short_memory, .clear_grad = a->clear_grad, .amsgrad = a->amsgrad,
         .centered = a->centered, .clipped = a->grad_scale != 1 || a->max_value < (double)MATH_LARGEST};
 }
@@ -65,9 +68,13 @@ NN_INLINE vec without_subnormals(vec v) {
     return vselect(vabs(v) < (vec)ivset((INT)1 << MANTISSA_BITS), vset(0), v);
 }
 
-/* The gradient as the rule shall see it: clipped (NaN stays NaN), with the weight decay that goes through it. */
+/*
+ * The gradient as the rule shall see it: clipped (NaN stays NaN), with the weight decay that goes through it. Of one
+ * sample it is a product, rounded as Linear's backward would.
+ */
 NN_INLINE vec gradient_at(const factors *f, const tensor_part *t, int64_t i, vec p) {
     vec g = vload(t->grad + i);
+    if (f->outer) g = vfma(f->row, g, vset(0));
     if (f->clipped) {
         g = vmax(-f->max_value, vmin(f->max_value, g * f->grad_scale));
     }
@@ -99,7 +106,8 @@ NN_INLINE void plain_sgd_at(const factors *f, const tensor_part *t, int64_t i) {
 }
 
 NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i) {
-    const vec p = vload(t->param + i) * f->shrink;
+    vec p = vload(t->param + i);
+    if (f->shrinks) p *= f->shrink;
     const vec g = gradient_at(f, t, i, p);
     vec m = vload(t->state[0] + i), v = vload(t->state[1] + i);
     /* From the nearer end, as PyTorch: with a short memory an old large m leaves no rounding behind. */
@@ -166,8 +174,15 @@ static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t
     }
 }
 
-/* The rule over all tensors: of each part the whole vectors where they lie, then its tail. */
-#define UPDATE_ALL(rule)                                                                      \
+/*
+ * The rule over all tensors: of each part the whole vectors where they lie, then its tail. Where the gradient is a
+ * product, row by row: each reads the same vector of it.
+ */
+#define UPDATE_ALL(rule) UPDATE_WITH(rule, false)
+#define UPDATE_WITH(rule, products)                                                           \
+    const REAL *dy = (products) ? a->outer : NULL;                                            \
+    f.outer = dy != NULL;                                                                     \
+    if (dy) dy += begin, begin *= a->in, end *= a->in;                                        \
     for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {                                \
         const nn_update_tensor *t = &a->tensors[k];                                           \
         const int64_t last = nn_min(end, t->count);                                           \
@@ -179,14 +194,21 @@ static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t
                 move_tail(t, last - rest, rest, tail, false);                                 \
                 now = (tensor_part){tail[0], tail[1], {tail[2], tail[3], tail[4]}, rest};     \
             }                                                                                 \
-            for (int64_t i = 0; i < now.count; i += VL) rule(&f, &now, i);                    \
+            for (int64_t i = 0, stop = now.count; i < now.count;) {                           \
+                if (dy) {                                                                     \
+                    f.row = vset(*dy++);                                                      \
+                    now.grad = (REAL *)((uintptr_t)t->grad - (uintptr_t)i * sizeof(REAL));    \
+                    stop = i + a->in;                                                         \
+                }                                                                             \
+                for (; i < stop; i += VL) rule(&f, &now, i);                                  \
+            }                                                                                 \
         }                                                                                     \
         if (rest) move_tail(t, last - rest, rest, tail, true);                                \
     }
 
 #define WITH_FACTORS                 \
     const nn_update_args *a = args;  \
-    const factors f = factors_of(a); \
+    factors f = factors_of(a);       \
     REAL tail[5][VL];
 
 NN_DEFINE_KERNEL(sgd_update) {
@@ -198,7 +220,7 @@ NN_DEFINE_KERNEL(sgd_update) {
     }
 }
 
-NN_DEFINE_KERNEL(adam_update) { WITH_FACTORS UPDATE_ALL(adam_at) }
+NN_DEFINE_KERNEL(adam_update) { WITH_FACTORS UPDATE_WITH(adam_at, OUTER) }
 NN_DEFINE_KERNEL(rmsprop_update) { WITH_FACTORS UPDATE_ALL(rmsprop_at) }
 NN_DEFINE_KERNEL(adagrad_update) { WITH_FACTORS UPDATE_ALL(adagrad_at) }
 NN_DEFINE_KERNEL(lion_update) { WITH_FACTORS UPDATE_ALL(lion_at) }

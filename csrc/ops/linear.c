@@ -79,6 +79,22 @@ static void finish_strips(const void *args, int64_t begin, int64_t end) {
     }
 }
 
+/*
+ * One sample's gradient is a product of two vectors, and the rule makes it itself: a long weight's is never in memory.
+ * Rows are whole vectors of every instruction set.
+ */
+enum { OUTER_WEIGHTS = 1 << 12, OUTER_ROWS = 16 };
+
+static bool is_outer(const nn_finish *finish, int64_t n, int64_t in) {
+    return finish && finish->outer && finish->aside && n == 1 && in % OUTER_ROWS == 0;
+}
+
+static void finish_outer(const void *args, int64_t begin, int64_t end) {
+    const strips_args *s = args;
+    if (s->linear.dbias) s->kernel(&s->linear, begin, end);
+    s->finish->outer(s->finish, s->linear.dy, s->linear.x, s->linear.in, begin, end);
+}
+
 /* ---- the operation ----------------------------------------------------------------------------------- */
 
 static nn_status plan(nn_op *op, nn_error *error) {
@@ -102,7 +118,8 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->forward_bytes = packed;
     op->needs = NN_NEEDS_X;
     op->overwrites = true;
-    op->finishes = op->weight_count >= STRIP_WEIGHTS && n <= STRIP_SAMPLES;
+    const bool outer = op->dtype == NN_FLOAT32 && n == 1 && in % OUTER_ROWS == 0 && op->weight_count >= OUTER_WEIGHTS;
+    op->finishes = outer || (op->weight_count >= STRIP_WEIGHTS && n <= STRIP_SAMPLES);
     op->descends = op->weight_count >= STRIP_WEIGHTS && n <= NN_LINEAR_DEPTH / nn_dtype_bytes(op->dtype);
     return NN_OK;
 }
@@ -121,34 +138,36 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
 
 static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     (void)error;
-    nn_linear_args args = {.dx = io->dx, .dweight = io->dweight, .dbias = io->dbias, .x = io->x,
-                           .weight = io->weight, .dy = io->dy,
-                           .n = op->x[0], .in = op->x[1], .out = op->channels, .overwrite = io->overwrite};
-    if (args.n == 0 && io->overwrite) { /* nothing to sum: the gradients are zero */
-        const size_t element = (size_t)nn_dtype_bytes(op->dtype);
-        if (io->dweight) memset(io->dweight, 0, (size_t)(args.in * args.out) * element);
-        if (io->dbias) memset(io->dbias, 0, (size_t)args.out * element);
+    const int64_t element = nn_dtype_bytes(op->dtype);
+    strips_args strips = {.linear = {.dx = io->dx, .dweight = io->dweight, .dbias = io->dbias, .x = io->x,
+                                     .weight = io->weight, .dy = io->dy, .n = op->x[0], .in = op->x[1],
+                                     .out = op->channels, .overwrite = io->overwrite},
+                          .finish = io->finish, .element = element};
+    nn_linear_args *args = &strips.linear;
+    if (args->n == 0 && io->overwrite) { /* nothing to sum: the gradients are zero */
+        if (io->dweight) memset(io->dweight, 0, (size_t)(args->in * args->out * element));
+        if (io->dbias) memset(io->dbias, 0, (size_t)(args->out * element));
     }
     if (io->dx)
-        nn_parallel(nn_kernel(NN_KERNEL_linear_backward_data, op->dtype), &args, args.in,
-                    args.n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE, op->flops);
-    if (args.n == 0 || !(io->dweight || io->dbias)) return NN_OK;
-    nn_kernel_fn *kernel = nn_kernel(weight_kernel(args.n, op->dtype), op->dtype);
-    if (io->finish && io->finish->plain && io->finish->aside && args.n <= NN_LINEAR_DEPTH / nn_dtype_bytes(op->dtype)) {
-        args.descent = io->finish->weight;
-        args.rate = io->finish->rate;
-        if (args.n <= DESCENT_SAMPLES) kernel = nn_kernel(NN_KERNEL_linear_descent, op->dtype);
-        nn_parallel(kernel, &args, args.out, NN_LINEAR_WEIGHT_PIECE,
-                    nn_work(op->flops, op->weight_count * nn_dtype_bytes(op->dtype) * 2));
+        nn_parallel(nn_kernel(NN_KERNEL_linear_backward_data, op->dtype), args, args->in,
+                    args->n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE, op->flops);
+    if (args->n == 0 || !(io->dweight || io->dbias)) return NN_OK;
+    nn_kernel_fn *kernel = nn_kernel(weight_kernel(args->n, op->dtype), op->dtype);
+    if (io->finish && io->finish->plain && io->finish->aside && args->n <= NN_LINEAR_DEPTH / element) {
+        args->descent = io->finish->weight;
+        args->rate = io->finish->rate;
+        if (args->n <= DESCENT_SAMPLES) kernel = nn_kernel(NN_KERNEL_linear_descent, op->dtype);
+        nn_parallel(kernel, args, args->out, NN_LINEAR_WEIGHT_PIECE, nn_work(op->flops, op->weight_count * element * 2));
     } else if (io->finish) {
-        const int64_t element = nn_dtype_bytes(op->dtype);
-        const strips_args strips = {.linear = args, .finish = io->finish, .kernel = kernel, .element = element,
-                                    .row_bytes = args.in * element,
-                                    .few = are_few(args.n, op->dtype)};
-        nn_parallel(finish_strips, &strips, args.out, NN_LINEAR_WEIGHT_PIECE,
+        const bool outer = is_outer(io->finish, args->n, args->in);
+        if (outer) args->dweight = NULL;
+        strips.kernel = kernel;
+        strips.row_bytes = args->in * element;
+        strips.few = are_few(args->n, op->dtype);
+        nn_parallel(outer ? finish_outer : finish_strips, &strips, args->out, NN_LINEAR_WEIGHT_PIECE,
                     nn_work(op->flops, op->weight_count * element * (io->finish->plain ? 2 : 4)));
     } else {
-        nn_parallel(kernel, &args, args.out, NN_LINEAR_WEIGHT_PIECE, op->flops);
+        nn_parallel(kernel, args, args->out, NN_LINEAR_WEIGHT_PIECE, op->flops);
     }
     return NN_OK;
 }

@@ -4,6 +4,7 @@
 #include "update.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "../runtime/runtime.h"
 
@@ -73,35 +74,52 @@ double nn_update_squares(const nn_update *update) {
 /* 1 - beta^t, for t that may be large: below exp(-40) what is taken away is lost in rounding. */
 static double correction(double beta, double t) { return t * (1 - beta) > 40 ? 1 : 1 - pow(beta, t); }
 
-/* The numbers of the next step; `squares` of all gradients whose norm is limited. */
-static nn_update_args args_of(const nn_update *update, double squares) {
-    nn_update_args args = {.tensors = (const nn_update_tensor *)update->tensors,
-                           .tensor_count = update->tensor_count, .lr = update->lr,
-                           .weight_decay = update->weight_decay, .clear_grad = update->clear_grad,
-                           .momentum = update->momentum, .one_minus_dampening = 1 - update->dampening,
-                           .nesterov = update->nesterov, .first = update->steps == 0, .beta1 = update->beta1,
-                           .one_minus_beta1 = 1 - update->beta1, .beta2 = update->beta2,
-                           .one_minus_beta2 = 1 - update->beta2, .eps = update->eps, .shrink = 1,
-                           .short_memory = update->beta1 <= 0.5, .amsgrad = update->amsgrad,
-                           .centered = update->centered, .grad_scale = update->maximize ? -1 : 1,
-                           .max_value = update->max_value > 0 ? update->max_value : (double)INFINITY};
+/* The numbers of the next step; `squares` of all gradients whose norm is limited. Written where they are read. */
+static void set_args(nn_update_args *args, const nn_update *update, double squares) {
+    memset(args, 0, sizeof *args);
+    args->tensors = (const nn_update_tensor *)update->tensors;
+    args->tensor_count = update->tensor_count;
+    args->lr = update->lr;
+    args->weight_decay = update->weight_decay;
+    args->clear_grad = update->clear_grad;
+    args->momentum = update->momentum;
+    args->one_minus_dampening = 1 - update->dampening;
+    args->nesterov = update->nesterov;
+    args->first = update->steps == 0;
+    args->beta1 = update->beta1;
+    args->one_minus_beta1 = 1 - update->beta1;
+    args->beta2 = update->beta2;
+    args->one_minus_beta2 = 1 - update->beta2;
+    args->eps = update->eps;
+    args->shrink = 1;
+    args->short_memory = update->beta1 <= 0.5;
+    args->amsgrad = update->amsgrad;
+    args->centered = update->centered;
+    args->grad_scale = update->maximize ? -1 : 1;
+    args->max_value = update->max_value > 0 ? update->max_value : (double)INFINITY;
     if (update->max_norm > 0) {
         const double factor = update->max_norm / (sqrt(squares) + 1e-6); /* PyTorch's */
-        args.grad_scale *= factor > 1 ? 1 : factor;
+        args->grad_scale *= factor > 1 ? 1 : factor;
     }
     if (update->kind == NN_ADAM) {
         const double t = (double)update->steps + 1;
-        args.step_size = update->lr / correction(update->beta1, t);
-        args.root_scale = 1 / sqrt(correction(update->beta2, t));
+        args->step_size = update->lr / correction(update->beta1, t);
+        args->root_scale = 1 / sqrt(correction(update->beta2, t));
     } else if (update->kind == NN_ADAGRAD) {
-        args.step_size = update->lr / (1 + (double)update->steps * update->lr_decay);
+        args->step_size = update->lr / (1 + (double)update->steps * update->lr_decay);
     }
     if (update->decoupled || update->kind == NN_LION) {
-        args.shrink = 1 - update->lr * update->weight_decay;
-        args.weight_decay = 0;
+        args->shrink = 1 - update->lr * update->weight_decay;
+        args->weight_decay = 0;
     }
-    args.decay = args.weight_decay != 0;
-    return args;
+    args->decay = args->weight_decay != 0;
+}
+
+/* The same for a step of rules, none of which limits a norm: once for all of them, since powers take their time. */
+static const nn_update_args *numbers_of(nn_taken *taken, const nn_update *update) {
+    if (taken->of != update) set_args(&taken->numbers, update, 0);
+    taken->of = update;
+    return &taken->numbers;
 }
 
 /*
@@ -110,33 +128,39 @@ static nn_update_args args_of(const nn_update *update, double squares) {
  */
 enum { LARGE = 4 * NN_UPDATE_PIECE };
 
-static void run_tensors(const nn_update *update, const nn_update_args *args) {
+/* All of job's tensors, which it has been through then. */
+static void run_tensors(const nn_update *update, nn_update_args *job) {
     const int64_t touched = 3 + 2 * states_of(update) + (update->clear_grad ? 1 : 0);
-    nn_update_args job = *args;
-    for (int64_t left = args->tensor_count; left > 0; left -= job.tensor_count, job.tensors += job.tensor_count) {
-        int64_t total = job.tensors[0].count;
-        job.tensor_count = 1;
-        while (total < LARGE && job.tensor_count < left && job.tensors[job.tensor_count].count < LARGE)
-            total += job.tensors[job.tensor_count++].count;
-        nn_parallel(nn_kernel(rules[update->kind].kernel, update->dtype), &job, total, NN_UPDATE_PIECE,
+    for (int64_t left = job->tensor_count; left > 0; left -= job->tensor_count, job->tensors += job->tensor_count) {
+        int64_t total = job->tensors[0].count;
+        job->tensor_count = 1;
+        while (total < LARGE && job->tensor_count < left && job->tensors[job->tensor_count].count < LARGE)
+            total += job->tensors[job->tensor_count++].count;
+        nn_parallel(nn_kernel(rules[update->kind].kernel, update->dtype), job, total, NN_UPDATE_PIECE,
                     total * nn_dtype_bytes(update->dtype) * touched);
     }
 }
 
 /* Of its tensors, of which the first is number `first` of all. */
-static void run(nn_update *update, double squares, const nn_taken *taken, int64_t first) {
-    nn_update_args args = args_of(update, squares);
+static void run(nn_update *update, double squares, nn_taken *taken, int64_t first) {
+    nn_update_args args;
     nn_update_tensor left[64];
+    if (taken) args = *numbers_of(taken, update);
+    else set_args(&args, update, squares);
     if (taken) {
-        args.tensors = left;
-        args.tensor_count = 0;
+        int64_t count = 0;
         for (int64_t i = 0; i < update->tensor_count; i++) {
             if (nn_is_taken(taken, first + i)) continue;
-            left[args.tensor_count++] = ((const nn_update_tensor *)update->tensors)[i];
-            if (args.tensor_count < 64) continue;
-            run_tensors(update, &args);
-            args.tensor_count = 0;
+            if (count == 64) {
+                args.tensors = left;
+                args.tensor_count = count;
+                run_tensors(update, &args);
+                count = 0;
+            }
+            left[count++] = ((const nn_update_tensor *)update->tensors)[i];
         }
+        args.tensors = left;
+        args.tensor_count = count;
     }
     run_tensors(update, &args);
     update->steps++;
@@ -152,7 +176,7 @@ nn_status nn_update_check(nn_update *const *updates, int64_t count, nn_error *er
     return NN_OK;
 }
 
-void nn_update_rest(nn_update *const *updates, int64_t count, const nn_taken *taken) {
+void nn_update_rest(nn_update *const *updates, int64_t count, nn_taken *taken) {
     double squares = 0;
     for (int64_t i = 0; i < count; i++)
         if (updates[i]->max_norm > 0) squares += nn_update_squares(updates[i]);
@@ -184,12 +208,30 @@ static void take_part(const nn_finish *finish, void *gradient, int64_t begin, in
     rule->kernel(&args, 0, part.count);
 }
 
-nn_rule nn_update_rule(const nn_update *update, const nn_tensor *tensor) {
+/* Rows begin to end of the tensor, of one sample. */
+static void take_outer(const nn_finish *finish, const void *dy, const void *x, int64_t in, int64_t begin, int64_t end) {
+    const nn_rule *rule = (const nn_rule *)finish;
+    nn_update_tensor tensor = rule->tensor;
+    tensor.grad = (void *)x; /* read, as it is not cleared */
+    nn_update_args args = rule->args;
+    args.tensors = &tensor;
+    args.tensor_count = 1;
+    args.outer = dy;
+    args.in = in;
+    args.clear_grad = false;
+    rule->kernel(&args, begin, end);
+}
+
+void nn_update_rule(nn_rule *rule, const nn_update *update, const nn_tensor *tensor, nn_taken *taken) {
     const bool plain = update->kind == NN_SGD && update->momentum == 0 && update->weight_decay == 0 &&
                        !update->maximize && !(update->max_value > 0);
-    return (nn_rule){.finish = {.part = take_part, .plain = plain, .rate = update->lr, .weight = tensor->param},
-                     .kernel = nn_kernel(rules[update->kind].kernel, update->dtype), .args = args_of(update, 0),
-                     .tensor = *(const nn_update_tensor *)tensor, .element = nn_dtype_bytes(update->dtype)};
+    const bool multiplies = update->kind == NN_ADAM && update->dtype == NN_FLOAT32;
+    rule->finish = (nn_finish){.part = take_part, .outer = multiplies ? take_outer : NULL,
+                               .plain = plain, .rate = update->lr, .weight = tensor->param};
+    rule->kernel = nn_kernel(rules[update->kind].kernel, update->dtype);
+    rule->args = *numbers_of(taken, update);
+    rule->tensor = *(const nn_update_tensor *)tensor;
+    rule->element = nn_dtype_bytes(update->dtype);
 }
 
 int64_t nn_update_nonfinite(const nn_update *update) {

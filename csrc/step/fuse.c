@@ -5,37 +5,28 @@
  * there, from the cache: one pass over the weight instead of one over the gradient and another over both. The rule
  * rounds as the separate pass would, so the bits are the same.
  */
+#include <string.h>
+
 #include "../ops/op.h"
 #include "../runtime/runtime.h"
 #include "step.h"
-
-/*
- * A batch whose updates have begun is not broken off, or its weights would be half changed; so its work is bounded to
- * some tenths of a second. Where there is more of it, the update is a small part.
- */
-enum { MOST_FLOPS = 1 << 30 };
-
-static bool is_brief(const nn_step *step) {
-    int64_t flops = 0;
-    for (int64_t i = 0; i < step->count && flops >= 0; i++) flops = nn_size_add(flops, step->nodes[i].given.op.flops);
-    return flops >= 0 && flops <= MOST_FLOPS;
-}
 
 static bool is_allowed(const nn_step *step, nn_update *const *updates, int64_t count) {
     for (int64_t i = 0; i < count; i++)
         if (nn_update_needs_all(updates[i]) || !updates[i]->clear_grad || updates[i]->dtype != nn_step_dtype(step))
             return false;
-    return step->planned > 0 && is_brief(step);
+    return step->planned > 0 && step->brief;
 }
 
 /* The number of the tensor that a node's weight is, counted through all updates: -1 if none may be taken. */
-static int64_t find(const nn_node *node, nn_update *const *updates, int64_t count, nn_rule *rule) {
+static int64_t find(step_node *asking, nn_update *const *updates, int64_t count, nn_taken *taken) {
+    const nn_node *node = &asking->given;
     for (int64_t i = 0, first = 0; i < count; first += updates[i++]->tensor_count)
         for (int64_t k = 0; k < updates[i]->tensor_count; k++) {
             const nn_tensor *tensor = &updates[i]->tensors[k];
             if (tensor->grad != node->dweight) continue;
             if (tensor->param != node->weight || tensor->count != node->op.weight_count || first + k >= NN_TAKEN) return -1;
-            *rule = nn_update_rule(updates[i], tensor);
+            if (!nn_is_taken(taken, first + k)) nn_update_rule(&asking->rule, updates[i], tensor, taken);
             return first + k;
         }
     return -1;
@@ -51,7 +42,8 @@ static bool is_read(const nn_step *step, const step_batch *batch, const nn_node 
 
 nn_status nn_step_fuse(nn_step *step, step_batch *batch, nn_update *const *updates, int64_t count, nn_error *error) {
     batch->fused = false;
-    step->taken = (nn_taken){{0}};
+    memset(step->taken.bits, 0, sizeof step->taken.bits);
+    step->taken.of = NULL;
     if (!step->fusible || !is_allowed(step, updates, count)) return NN_OK;
     const nn_status status = nn_update_check(updates, count, error);
     if (status != NN_OK) return status;
@@ -60,7 +52,7 @@ nn_status nn_step_fuse(nn_step *step, step_batch *batch, nn_update *const *updat
         node->fused = false;
         const nn_op *op = &node->given.op;
         if (!node->fusible || !(op->finishes || op->descends) || is_read(step, batch, &node->given)) continue;
-        const int64_t at = find(&node->given, updates, count, &node->rule);
+        const int64_t at = find(node, updates, count, &step->taken);
         if (at < 0 || nn_is_taken(&step->taken, at)) continue;
         if (!op->finishes && !(node->rule.finish.plain && step->unseen)) continue;
         step->taken.bits[at / 64] |= UINT64_C(1) << at % 64;
@@ -77,5 +69,5 @@ void nn_step_unseen(nn_step *step, bool unseen) {
 
 bool nn_step_fusible(const nn_step *step, int64_t node, bool plain) {
     const nn_op *op = &step->nodes[node].given.op;
-    return step->nodes[node].fusible && (op->finishes || (plain && op->descends)) && is_brief(step);
+    return step->nodes[node].fusible && (op->finishes || (plain && op->descends)) && step->brief;
 }

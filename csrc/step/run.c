@@ -177,10 +177,10 @@ static nn_status run_batch(nn_step *step, nn_step_mode mode, const void *const *
 nn_status nn_step_run(nn_step *step, nn_step_mode mode, const void *const *x, const void *target, int64_t n,
                       nn_update *const *updates, int64_t update_count, double *loss, int64_t *node,
                       nn_error *error) {
-    const int limit = nn_threads_limit(step->threads);
+    const int limit = step->threads ? nn_threads_limit(step->threads) : 0; /* not for nothing: it takes a call or two */
     bool given_up = false;
     nn_status status = run_batch(step, mode, x, target, n, updates, update_count, loss, &given_up, node, error);
-    nn_threads_limit(limit);
+    if (step->threads) nn_threads_limit(limit);
     nn_step_end(step, status == NN_OK && !given_up);
     return status;
 }

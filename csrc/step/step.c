@@ -10,8 +10,15 @@
 
 /* ---- building ---------------------------------------------------------------------------------------- */
 
+/*
+ * A batch whose updates have begun is not broken off, or its weights would be half changed; so its work is bounded to
+ * some tenths of a second. Where there is more of it, the update is a small part.
+ */
+enum { MOST_FUSED_FLOPS = 1 << 30 };
+
 /* Plans every node for n samples. Sizes are linear in n, so that fewer than the capacity always fit. */
 nn_status nn_step_plan(nn_step *step, int64_t n, int64_t *node, nn_error *error) {
+    int64_t flops = 0;
     step->planned = -1;
     for (int64_t i = 0; i < step->count; i++) {
         nn_op *op = &step->nodes[i].given.op;
@@ -22,7 +29,9 @@ nn_status nn_step_plan(nn_step *step, int64_t n, int64_t *node, nn_error *error)
             *node = i;
             return status;
         }
+        flops = nn_size_add(flops, op->flops);
     }
+    step->brief = flops >= 0 && flops <= MOST_FUSED_FLOPS;
     step->planned = n;
     return NN_OK;
 }

@@ -60,6 +60,7 @@ struct nn_step {
     int64_t planned;  /* samples the operations are planned for now */
     int64_t recorded; /* samples of nn_step_forward's that nn_step_backward may use, or -1 */
     bool fusible;     /* some node is */
+    bool brief;       /* planned are so few flops that nobody need break off between an update and the next */
     bool unseen;      /* nobody has the gradients' arrays but who tells nn_step_unseen */
     nn_taken taken;   /* by the rules of the batch in work */
     int threads;      /* at most; 0: as many as the process */

@@ -60,9 +60,39 @@ def test_same_bits_as_by_hand(rule, dtype, threads, rng):
     assert_same_state(model, optimizer, twin, hand)
 
 
-def test_same_bits_on_every_instruction_set(isa, rng):
-    model, optimizer, step, twin, hand = pair("sgd")
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_same_bits_on_every_instruction_set(rule, isa, rng):
+    model, optimizer, step, twin, hand = pair(rule)
     train(rng, step, twin, hand, [1, 1, 1, 3, 8, 40, 41])
+    assert_same_state(model, optimizer, twin, hand)
+
+
+def policy(dtype=np.float32):
+    """A weight whose gradient is made by the rule, of one sample; rows of four elements."""
+    return nn.Sequential(
+        nn.Linear(4, 65, dtype=dtype), nn.Tanh(), nn.Linear(65, 64, bias=False, dtype=dtype),
+        nn.Tanh(), nn.Linear(64, 70, dtype=dtype), nn.Tanh(), nn.Linear(70, 2, dtype=dtype),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_gradients_of_one_sample_are_made_by_the_rule(rule, dtype, isa, rng):
+    """Never written: once they are known to be zero, whatever is there then stays."""
+    clipped = {"max_grad_value": 1e-3} if rule == "adamw" else {}
+    model, optimizer, step, twin, hand = pair(rule, dtype, policy, **clipped)
+    given = list(batches(rng, (4,), 2, dtype, [1, 1, 2, 1, 1]))
+    losses = [step(x, y) for x, y in given]
+    weight = model[4].weight
+    weight._grad[69, 63] = 7
+    step(*given[0])
+    assert weight._grad[69, 63] == (7 if dtype == np.float32 else 0)
+    weight._grad[...] = 0
+    weight.grad[...] = 3  # seen from now on, and written
+    step(*given[0])
+    assert not weight._grad.any()
+    given += [given[0], given[0]]
+    by_turns = [by_hand(twin, nn.CrossEntropyLoss(), hand, x, y) for x, y in given]
+    np.testing.assert_array_equal(losses, by_turns[:-2])
     assert_same_state(model, optimizer, twin, hand)
 
 

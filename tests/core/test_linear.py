@@ -12,7 +12,8 @@ from nncore._core import engine
 
 # (batch, in, out): one line a form, its edges beside it.
 SHAPES = [
-    (1, 64, 64), (2, 5, 3), (4, 33, 19), (50, 40, 2), (33, 130, 12), (64, 256, 10),  # dot products
+    (1, 64, 64), (3, 4, 70), (2, 5, 3), (4, 33, 19), (50, 40, 2), (33, 130, 12),  # dot products
+    (64, 256, 10), (1, 4, 70),
     (7, 33, 19), (8, 40, 70), (13, 300, 33), (15, 129, 11),
     (9, 33, 19), (32, 64, 64), (5, 7, 5), (6, 16, 16), (20, 100, 33), (40, 8, 6),  # packed panels
     (32, 4, 64), (20, 33, 97), (30, 3, 7),  # columns of a gradient that hardly fill a lane
@@ -56,7 +57,7 @@ def test_equals_the_reference(shape, isa, dtype, threads, rng):
     assert_products_close(dbias, 1 + expected_dbias, 1 + sdy.sum(0), n + 1)
 
 
-@pytest.mark.parametrize("shape", SHAPES[:27], ids=str)
+@pytest.mark.parametrize("shape", SHAPES[:29], ids=str)
 def test_bits_do_not_depend_on_threads(shape, isa, dtype, rng):
     arrays = problem(rng, dtype, *shape)
     before = engine.threads_get(), engine.threads_threshold_get()

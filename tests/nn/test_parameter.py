@@ -11,13 +11,15 @@ from nncore.nn import structure
 
 
 def test_takes_a_copy_in_aligned_memory(dtype):
-    for shape in [(3, 5), (), (0, 4), (1, 17, 2, 2)]:
+    for shape in [(3, 5), (), (0, 4), (1, 17, 2, 2), (70, 64)]:
         given = np.ones(shape, dtype)
         parameter = nn.Parameter(given)
         for array in (parameter.data, parameter.grad):
             assert array.shape == shape == parameter.shape
             assert array.dtype == dtype == parameter.dtype
             assert array.size == 0 or array.ctypes.data % 64 == 0
+            # Longer ones by pages: loops over several of them never wait for their own stores.
+            assert not 16384 <= array.nbytes < 131072 or array.ctypes.data % 4096 == 0
             assert array.flags.c_contiguous
             assert array.flags.writeable
         given[...] = 7

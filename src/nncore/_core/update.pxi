@@ -166,6 +166,7 @@ cdef class Plan:
     cdef Py_ssize_t _listed  # parameters, and names of them, in all groups
     cdef int64_t _version
     cdef bint _clear_grad
+    cdef type _planned     # the optimiser's type
 
     def __init__(self, list groups not None, names, int64_t version, bint clear_grad, list updates not None):
         self.updates, self._groups, self._names = updates, groups, tuple(names)
@@ -215,8 +216,10 @@ cdef class Plan:
 
     cdef bint _stands(self, object optimizer):
         """Whether it is still the optimiser's plan for a compiled step; no says only that one must look closer."""
-        if not isinstance(optimizer, Planned):
-            return False
+        if type(optimizer) is not self._planned:  # looked up in its bases, once
+            if not isinstance(optimizer, Planned):
+                return False
+            self._planned = type(optimizer)
         return (self._clear_grad and self._version == _structure and (<Planned>optimizer)._plan is self
                 and (<Planned>optimizer).param_groups is self._groups and self._same_objects())
 

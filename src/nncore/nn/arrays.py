@@ -12,6 +12,12 @@ Array = NDArray[Any]
 # A cache line, and the widest vector of any instruction set: columns of one array never share a
 # line with another array, and vector loads never straddle two.
 ALIGNMENT = 64
+# A loop that reads and writes several arrays side by side waits for its own stores where one array
+# begins a little behind another, modulo 4096: processors compare these bits of addresses first. So
+# arrays long enough for the loop to matter all begin at a multiple of it, but not those that no
+# near cache holds: there it is of no use, and costs.
+PAGE = 4096
+LONG = range(4 * PAGE, 32 * PAGE)  # bytes
 
 
 def element_type(dtype: DTypeLike, layer: str) -> np.dtype[Any]:
@@ -46,16 +52,17 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any], layer: str) -> Array:
     for extent in shape:
         size *= extent
     try:
-        if size > np.iinfo(np.intp).max - ALIGNMENT:
+        alignment = PAGE if size in LONG else ALIGNMENT
+        if size > np.iinfo(np.intp).max - alignment:
             raise MemoryError
         # Zeroed pages come from the operating system untouched: an array that is never used costs
         # nothing.
-        memory = np.zeros(size + ALIGNMENT, dtype=np.uint8)
+        memory = np.zeros(size + alignment, dtype=np.uint8)
     except MemoryError:
         raise MemoryError(
             f"{layer}: no memory for an array of shape {shape}, {size} bytes"
         ) from None
-    start = -memory.ctypes.data % ALIGNMENT
+    start = -memory.ctypes.data % alignment
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
