@@ -19,7 +19,15 @@ static NN_NOINLINE void pack_transposed(REAL *panel, const REAL *b, int64_t row,
         const int64_t some = nn_max(0, nn_min(cols - v * VL, VL));
         const REAL *from = b + v * VL * row;
         REAL *to = panel + v * VL;
-        for (int64_t p = 0; p < k; p += VL) {
+        int64_t p = 0;
+#if NN_HAVE_QUADS
+        for (; some == VL && p + 4 <= k; p += 4) {
+            vec column[4];
+            vtranspose_columns(column, from + p, row);
+            NN_UNROLL(4) for (int i = 0; i < 4; i++) vstore(to + (p + i) * GEMM_COLS, column[i]);
+        }
+#endif
+        for (; p < k; p += VL) {
             const int64_t depth = nn_min(VL, k - p);
             vec square[VL];
             NN_UNROLL(16) for (int i = 0; i < VL; i++) {
