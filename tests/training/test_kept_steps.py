@@ -9,7 +9,7 @@ import pytest
 
 import nncore as nc
 from nncore import nn, optim
-from nncore.training import Callback, Trainer, runners
+from nncore.training import Callback, Trainer, kept, runners
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((24, 4)).astype(np.float32)
@@ -208,6 +208,25 @@ def test_threads_may_share_a_trainer():
     for thread in threads:
         thread.join()
     assert found == [expected] * 200
+
+
+def test_a_step_taken_while_another_comes_back_is_gone(monkeypatch):
+    """Threads switch anywhere: here in the midst of `give_back`."""
+    trained = trainer()
+    parts = trained.model, trained.loss_fn, trained.optimizer
+    one, other = (nc.compile(*parts, input_shape=(4,), max_batch=8) for _ in "ab")
+    steps, settings = kept.KeptSteps(), kept._settings
+    steps.give_back(one)
+
+    def switched():
+        monkeypatch.setattr(kept, "_settings", settings)
+        assert steps.take(*parts, (4,), 8) is one
+        return settings()
+
+    monkeypatch.setattr(kept, "_settings", switched)
+    steps.give_back(other)
+    assert steps.take(*parts, (4,), 8) is other
+    assert steps.take(*parts, (4,), 8) is None
 
 
 def test_after_an_error_the_step_serves_on():
