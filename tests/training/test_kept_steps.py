@@ -160,6 +160,30 @@ def test_modes_that_nobody_reads_compile_nothing_anew(compiled):
     assert len(compiled) == 2  # predict has room for 24 samples
 
 
+class ByModeOfAPart(nn.Module):
+    def __init__(self):
+        self.body, self.other = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.body(x) if self.body.training else self.other(x)
+
+
+@pytest.mark.parametrize("around", [lambda m: m, nn.Sequential])
+def test_a_forward_may_ask_for_the_mode_of_a_part(around):
+    """A layer that does not read its mode itself."""
+    part = ByModeOfAPart()
+    model = around(part)
+    model.reset_parameters(0)
+    step = nc.compile(model)
+    before = step.predict(X), model(X)
+    copied = copy.deepcopy(model)
+    part.body.eval()
+    for now in (step.predict(X), model(X), copied.eval()(X)):
+        np.testing.assert_array_equal(now, part.other(X))
+        assert not np.array_equal(now, before[0])
+    np.testing.assert_array_equal(*before)
+
+
 def test_dropout_is_of_the_mode():
     one, other = (trainer(nn.Sequential(nn.Dropout(0.5, seed=1), nn.Linear(4, 3))) for _ in "ab")
     for trained in (one, other):
