@@ -101,7 +101,7 @@ static void sum_chunk(const nn_conv2d_args *c, const pair_cells *cells, const pa
     const int64_t elements = chunk->images * chunk->rows * pairs;
     REAL nowhere[PAIR_COLUMNS];
     pair_tile t = {.weight = c->packed, .taps_h = ah->taps, .line = line, .rows = c->rows};
-    for (int64_t p = 0; p < nn_conv_products(aw->taps); p++) 
+    for (int64_t p = 0; p < nn_conv_products(aw->taps); p++)
         t.cells[p] = cells_of_product(cells, p, aw->taps, c->rows);
     for (int64_t column = 0; column < columns; column += PAIR_COLUMNS) {
         REAL start[PAIR_COLUMNS] = {0};

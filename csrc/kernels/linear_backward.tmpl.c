@@ -231,7 +231,7 @@ NN_DEFINE_KERNEL(linear_backward_weight) {
             gemm_panel tile = {.c = (REAL *)(l->descent ? l->descent : l->dweight) + begin * l->in + j, .ldc = l->in,
                                .a = near ? dy : block, .row = 1, .step = near ? l->out : GEMM_ROWS,
                                .next = near ? 0 : depth * GEMM_ROWS, .b = x + p * l->in + j, .ldb = l->in, .k = depth,
-                               .cols = nn_min(GEMM_COLS, l->in - j), 
+                               .cols = nn_min(GEMM_COLS, l->in - j),
                                .accumulate = l->descent || !from_zero, .scale = l->descent ? (REAL)-l->rate : 1};
             if (near && tile.cols <= FEW_COLUMNS) {
                 sum_few_columns(&tile, dy, l->out, rows);

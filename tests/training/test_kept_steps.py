@@ -9,7 +9,7 @@ import pytest
 
 import nncore as nc
 from nncore import nn, optim
-from nncore.training import Callback, Trainer, runners
+from nncore.training import Callback, Trainer, kept, runners
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((24, 4)).astype(np.float32)
@@ -160,6 +160,30 @@ def test_modes_that_nobody_reads_compile_nothing_anew(compiled):
     assert len(compiled) == 2  # predict has room for 24 samples
 
 
+class ByModeOfAPart(nn.Module):
+    def __init__(self):
+        self.body, self.other = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.body(x) if self.body.training else self.other(x)
+
+
+@pytest.mark.parametrize("around", [lambda m: m, nn.Sequential])
+def test_a_forward_may_ask_for_the_mode_of_a_part(around):
+    """A layer that does not read its mode itself."""
+    part = ByModeOfAPart()
+    model = around(part)
+    model.reset_parameters(0)
+    step = nc.compile(model)
+    before = step.predict(X), model(X)
+    copied = copy.deepcopy(model)
+    part.body.eval()
+    for now in (step.predict(X), model(X), copied.eval()(X)):
+        np.testing.assert_array_equal(now, part.other(X))
+        assert not np.array_equal(now, before[0])
+    np.testing.assert_array_equal(*before)
+
+
 def test_dropout_is_of_the_mode():
     one, other = (trainer(nn.Sequential(nn.Dropout(0.5, seed=1), nn.Linear(4, 3))) for _ in "ab")
     for trained in (one, other):
@@ -208,6 +232,25 @@ def test_threads_may_share_a_trainer():
     for thread in threads:
         thread.join()
     assert found == [expected] * 200
+
+
+def test_a_step_taken_while_another_comes_back_is_gone(monkeypatch):
+    """Threads switch anywhere: here in the midst of `give_back`."""
+    trained = trainer()
+    parts = trained.model, trained.loss_fn, trained.optimizer
+    one, other = (nc.compile(*parts, input_shape=(4,), max_batch=8) for _ in "ab")
+    steps, settings = kept.KeptSteps(), kept._settings
+    steps.give_back(one)
+
+    def switched():
+        monkeypatch.setattr(kept, "_settings", settings)
+        assert steps.take(*parts, (4,), 8) is one
+        return settings()
+
+    monkeypatch.setattr(kept, "_settings", switched)
+    steps.give_back(other)
+    assert steps.take(*parts, (4,), 8) is other
+    assert steps.take(*parts, (4,), 8) is None
 
 
 def test_after_an_error_the_step_serves_on():

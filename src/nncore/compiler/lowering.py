@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncore.compiler import lines
-from nncore.nn import structure
+from nncore.nn import parts, structure
 from nncore.nn.elementary import Elementary
 from nncore.nn.module import Module
 from nncore.nn.operation import Operation as Node
@@ -166,6 +166,7 @@ def lowered(root: Module, dtype: np.dtype[Any], rule: Rule, shapes: Sequence[Sha
     before = structure.version()
     graph = Lowering(root, dtype, rule).graph(shapes)
     if any(module._composed for module in root.modules()):
+        parts.heed_modes(root)
         larger = [(shape[0] + 1, *shape[1:]) for shape in shapes]
         again = Lowering(root, dtype, rule).graph(larger)
         what = ""

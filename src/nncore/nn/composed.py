@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from nncore.nn import elementary, structure
+from nncore.nn import elementary, parts, structure
 from nncore.nn.arrays import Array
 from nncore.nn.elementary import Elementary
 from nncore.nn.summary import Row
@@ -145,6 +145,7 @@ class Run(Tape):
         where = tuple([(shape[1:], dtype) for shape, dtype in self.kinds[: len(self.inputs)]])
         first = kept[1].get(where)
         if first is None:
+            parts.heed_modes(self.root)
             first = kept[1].setdefault(where, Trace(self.keys, self.outputs, self.several))
         if (first.keys, first.outputs, first.several) != (self.keys, self.outputs, self.several):
             self._departed(first.keys, self.keys)

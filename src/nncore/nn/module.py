@@ -25,7 +25,7 @@ from nncore.nn.tracing import Value
 # What changes without a change of structure; set past __setattr__.
 _BOOKS = (
     *("_records", "_dtype_seen", "_mean", "_operation_seen", "_trace", "_buffers_seen"),
-    *parts.KEPT,
+    *("_reads_mode", *parts.KEPT),
     *HOOKED,
 )
 

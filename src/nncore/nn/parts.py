@@ -40,6 +40,12 @@ def parameters(root: Module) -> list[tuple[str, Parameter]]:
     return within
 
 
+def heed_modes(root: Module) -> None:
+    """Modes of all within are structure from now on: a `forward` of one's own may ask for them."""
+    for _, module in modules(root):
+        module.__dict__["_reads_mode"] = True
+
+
 def join(prefix: str, name: str) -> str:
     """The name of a part: "body", "weight" -> "body.weight"."""
     return f"{prefix}.{name}" if prefix else name

@@ -60,7 +60,9 @@ class KeptSteps:
         """Keep a step for the next call, where that is worth it."""
         small = step.memory <= _BYTES
         if small and step.loss_fn is not None and not _reads_arrays(step.loss_fn):
-            self._kept = [*self._kept[1 - _STEPS :], _Kept(step, _settings())]
+            # In place, never a new list: a step that another thread takes meanwhile would be in it.
+            self._kept.append(_Kept(step, _settings()))
+            del self._kept[:-_STEPS]
 
 
 def _settings() -> tuple[Any, ...]:
