@@ -75,12 +75,13 @@ nn_status nn_layer_norm_forward(const nn_op *op, const nn_io *io, bool centred) 
 
 /* sum += numbers of either dtype */
 static void add_to(double *sum, const void *from, nn_dtype dtype, int64_t at, int64_t count) {
-    const float *singles = (const float *)from + at;
-    const double *doubles = (const double *)from + at;
-    if (dtype == NN_FLOAT32)
-        for (int64_t i = 0; i < count; i++) sum[i] += (double)singles[i];
-    else
-        for (int64_t i = 0; i < count; i++) sum[i] += doubles[i];
+    if (dtype == NN_FLOAT32) {
+        const float *numbers = (const float *)from + at;
+        for (int64_t i = 0; i < count; i++) sum[i] += (double)numbers[i];
+    } else {
+        const double *numbers = (const double *)from + at;
+        for (int64_t i = 0; i < count; i++) sum[i] += numbers[i];
+    }
 }
 
 /* dweight += the pieces' sums of one kind, in order. */
