@@ -145,9 +145,10 @@ static void run_tensors(const nn_update *update, nn_update_args *job) {
 static void run(nn_update *update, double squares, nn_taken *taken, int64_t first) {
     nn_update_args args;
     nn_update_tensor left[64];
-    if (taken) args = *numbers_of(taken, update);
-    else set_args(&args, update, squares);
-    if (taken) {
+    if (!taken) {
+        set_args(&args, update, squares);
+    } else {
+        args = *numbers_of(taken, update);
         int64_t count = 0;
         for (int64_t i = 0; i < update->tensor_count; i++) {
             if (nn_is_taken(taken, first + i)) continue;

@@ -176,7 +176,8 @@ def test_a_large_mean_costs_no_digits(kind, dtype, rng):
     y = layer(x)
     assert np.isfinite(layer.backward(grad)).all()
     worst = np.max(np.abs(y - expected) / np.maximum(np.abs(expected), 1 + zero))
-    assert worst <= 5 * np.finfo(dtype).eps
+    # Of float32 the sums are in double; of float64 there is nothing wider.
+    assert worst <= (4 if dtype == np.float32 else 5) * np.finfo(dtype).eps
 
 
 @pytest.mark.parametrize("kind", ["LayerNorm", "RMSNorm"])

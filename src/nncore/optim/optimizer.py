@@ -285,7 +285,7 @@ class Optimizer(engine.Planned):
 
     @property
     def _is_plain(self) -> bool:
-        """Whether the update is w - lr g, and that is all: the engine can fuse it."""
+        """Whether the update is w - lr g, and that is all: what `nn_update_rule` calls plain."""
         more = ("momentum", "weight_decay", "maximize")
         return (
             self._kind == "sgd"
