@@ -34,8 +34,7 @@ typedef struct nn_update_args {
     double beta1, one_minus_beta1, beta2, one_minus_beta2, eps;
     bool short_memory;     /* beta1 is small: the mean is taken from its nearer end */
     double shrink;         /* what decoupled weight decay leaves: 1 - lr weight_decay */
-    double step_size;      /* lr / (1 - beta1^t) */
-    double root_scale;     /* 1 / sqrt(1 - beta2^t) */
+    double step_size;      /* lr sqrt(1 - beta2^t) / (1 - beta1^t); then eps is times that root too */
     bool amsgrad, centered;
 
     int *nonfinite;        /* update_finite: set to 1 where a gradient is infinite or NaN */

@@ -5,14 +5,15 @@
  *     sgd    g += weight_decay p;  b = momentum b + (1 - dampening) g, at first b = g
  *            p -= lr (nesterov ? g + momentum b : b);  without momentum p -= lr g
  *     adam   p *= shrink;  g += weight_decay p;  m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2
- *            p -= step_size m / (sqrt(v) root_scale + eps);  amsgrad takes the largest v so far
+ *            p -= step_size m / (sqrt(v) + eps);  amsgrad takes the largest v so far
  *     rmsprop  g += weight_decay p;  v = beta2 v + (1 - beta2) g^2;  centered: c += (1 - beta2) (g - c)
  *            d = g / (sqrt(v - c^2) + eps);  p -= lr d, or with momentum b = momentum b + d, p -= lr b
  *     adagrad  g += weight_decay p;  v += g^2;  p -= step_size g / (sqrt(v) + eps)
  *     lion   p *= shrink;  p -= lr sign(beta1 m + (1 - beta1) g);  m = beta2 m + (1 - beta2) g
  *
  * where g is the gradient, scaled and bounded first if it is to be clipped.
- * The factors are computed in double and rounded once to the element type, as PyTorch does.
+ * The factors are computed in double and rounded once to the element type, as PyTorch does. Adam's correction of v is in
+ * step_size and eps, as its paper has it (Kingma and Ba 2015, end of section 2), which saves a product.
  */
 #include "template.h"
 
@@ -40,7 +41,7 @@ static inline tensor_part part_of(const nn_update_tensor *t, int64_t *begin, int
 /* The factors in the element type, one in every lane, out of reach of stores to parameters: they stay in registers. */
 typedef struct factors {
     vec minus_lr, weight_decay, momentum, one_minus_dampening;
-    vec beta1, one_minus_beta1, beta2, one_minus_beta2, eps, shrink, minus_step, root_scale;
+    vec beta1, one_minus_beta1, beta2, one_minus_beta2, eps, shrink, minus_step;
     vec grad_scale, max_value;
     vec row; /* outer: its element of dy */
     bool outer, shrinks, decay, velocity, nesterov, first, short_memory, clear_grad, clipped, amsgrad, centered;
@@ -53,7 +54,7 @@ static inline factors factors_of(const nn_update_args *a) {
         .beta1 = vset((REAL)a->beta1), .one_minus_beta1 = vset((REAL)a->one_minus_beta1),
         .beta2 = vset((REAL)a->beta2), .one_minus_beta2 = vset((REAL)a->one_minus_beta2), .eps = vset((REAL)a->eps),
         .shrink = vset((REAL)a->shrink), .minus_step = vset((REAL)-a->step_size),
-        .root_scale = vset((REAL)a->root_scale), .grad_scale = vset((REAL)a->grad_scale),
+        .grad_scale = vset((REAL)a->grad_scale),
         .max_value = vset((REAL)a->max_value),
         .shrinks = a->shrink != 1, .decay = a->decay, .velocity = a->momentum != 0, .nesterov = a->nesterov, .first = a->first,
         .short_memory = a->short_memory, .clear_grad = a->clear_grad, .amsgrad = a->amsgrad,
@@ -65,6 +66,10 @@ static inline factors factors_of(const nn_update_args *a) {
  * subnormal numbers and stays there, and arithmetic on them takes a hundred times as long on many CPUs.
  */
 NN_INLINE vec without_subnormals(vec v) {
+#if defined(__AVX512F__) && NN_BITS == 32
+    const __mmask16 normal = _mm512_test_epi32_mask((__m512i)v, _mm512_set1_epi32(0x7f800000));
+    return (vec)_mm512_maskz_mov_ps(normal, (__m512)v);
+#endif
     return vselect(vabs(v) < (vec)ivset((INT)1 << MANTISSA_BITS), vset(0), v);
 }
 
@@ -121,8 +126,15 @@ NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i) {
         v = vmax(vload(t->state[2] + i), v);
         vstore(t->state[2] + i, v);
     }
-    const vec root = vfma(vsqrt(v), f->root_scale, f->eps);
-    store_at(f, t, i, vfma(f->minus_step, m / root, p));
+    store_at(f, t, i, vfma(f->minus_step, vquotient(m, vsqrt(v) + f->eps), p));
+}
+
+/* Without options, as is usual: the same, and nothing is asked at each vector but where the gradient comes from. */
+NN_INLINE void plain_adam_at(const factors *f, const tensor_part *t, int64_t i) {
+    const factors plain = {.minus_step = f->minus_step, .one_minus_beta1 = f->one_minus_beta1, .beta2 = f->beta2,
+                           .one_minus_beta2 = f->one_minus_beta2, .eps = f->eps, .row = f->row, .outer = f->outer,
+                           .clear_grad = f->clear_grad};
+    adam_at(&plain, t, i);
 }
 
 NN_INLINE void rmsprop_at(const factors *f, const tensor_part *t, int64_t i) {
@@ -136,7 +148,7 @@ NN_INLINE void rmsprop_at(const factors *f, const tensor_part *t, int64_t i) {
         vstore(at, mean);
         v = vfma(-mean, mean, v);
     }
-    vec d = g / (vsqrt(v) + f->eps);
+    vec d = vquotient(g, vsqrt(v) + f->eps);
     if (f->velocity) {
         d = without_subnormals(vfma(f->momentum, vload(t->state[1] + i), d));
         vstore(t->state[1] + i, d);
@@ -148,7 +160,7 @@ NN_INLINE void adagrad_at(const factors *f, const tensor_part *t, int64_t i) {
     const vec p = vload(t->param + i), g = gradient_at(f, t, i, p);
     const vec v = vfma(g, g, vload(t->state[0] + i));
     vstore(t->state[0] + i, v);
-    store_at(f, t, i, vfma(f->minus_step, g / (vsqrt(v) + f->eps), p));
+    store_at(f, t, i, vfma(f->minus_step, vquotient(g, vsqrt(v) + f->eps), p));
 }
 
 NN_INLINE void lion_at(const factors *f, const tensor_part *t, int64_t i) {
@@ -175,14 +187,11 @@ static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t
 }
 
 /*
- * The rule over all tensors: of each part the whole vectors where they lie, then its tail. Where the gradient is a
- * product, row by row: each reads the same vector of it.
+ * The rule over all tensors: of each part the whole vectors where they lie, then its tail. plain_rule is the rule without
+ * options, for the usual step.
  */
-#define UPDATE_ALL(rule) UPDATE_WITH(rule, false)
-#define UPDATE_WITH(rule, products)                                                           \
-    const REAL *dy = (products) ? a->outer : NULL;                                            \
-    f.outer = dy != NULL;                                                                     \
-    if (dy) dy += begin, begin *= a->in, end *= a->in;                                        \
+#define UPDATE_ALL(rule) UPDATE_WITH(rule, rule, false)
+#define UPDATE_WITH(rule, plain_rule, plain)                                                  \
     for (int64_t k = 0; k < a->tensor_count && end > 0; k++) {                                \
         const nn_update_tensor *t = &a->tensors[k];                                           \
         const int64_t last = nn_min(end, t->count);                                           \
@@ -194,17 +203,15 @@ static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t
                 move_tail(t, last - rest, rest, tail, false);                                 \
                 now = (tensor_part){tail[0], tail[1], {tail[2], tail[3], tail[4]}, rest};     \
             }                                                                                 \
-            for (int64_t i = 0, stop = now.count; i < now.count;) {                           \
-                if (dy) {                                                                     \
-                    f.row = vset(*dy++);                                                      \
-                    now.grad = (REAL *)((uintptr_t)t->grad - (uintptr_t)i * sizeof(REAL));    \
-                    stop = i + a->in;                                                         \
-                }                                                                             \
-                for (; i < stop; i += VL) rule(&f, &now, i);                                  \
-            }                                                                                 \
+            EACH_VECTOR(rule, plain_rule, plain, 0, now.count)                                \
         }                                                                                     \
         if (rest) move_tail(t, last - rest, rest, tail, true);                                \
     }
+#define EACH_VECTOR(rule, plain_rule, plain, first, stop)                                     \
+    if (plain)                                                                                \
+        for (int64_t i = first; i < (stop); i += VL) plain_rule(&f, &now, i);                 \
+    else                                                                                      \
+        for (int64_t i = first; i < (stop); i += VL) rule(&f, &now, i);
 
 #define WITH_FACTORS                 \
     const nn_update_args *a = args;  \
@@ -213,14 +220,29 @@ static NN_NOINLINE void move_tail(const nn_update_tensor *t, int64_t at, int64_t
 
 NN_DEFINE_KERNEL(sgd_update) {
     WITH_FACTORS
-    if (f.velocity || f.decay || f.clipped) {
-        UPDATE_ALL(sgd_at)
-    } else {
-        UPDATE_ALL(plain_sgd_at)
-    }
+    const bool plain = !(f.velocity || f.decay || f.clipped);
+    UPDATE_WITH(sgd_at, plain_sgd_at, plain)
 }
 
-NN_DEFINE_KERNEL(adam_update) { WITH_FACTORS UPDATE_WITH(adam_at, OUTER) }
+NN_DEFINE_KERNEL(adam_update) {
+    WITH_FACTORS
+    const bool plain = !(f.shrinks || f.decay || f.clipped || f.short_memory || f.amsgrad);
+    f.outer = OUTER && a->outer;
+    if (f.outer) {
+        /* Rows of whole vectors, of one tensor: each reads the same vector x. */
+        const REAL *dy = (const REAL *)a->outer + begin, *x = a->tensors->grad;
+        begin *= a->in, end *= a->in;
+        tensor_part now = part_of(a->tensors, &begin, &end);
+        for (int64_t at = 0; at < now.count; at += a->in) {
+            now.grad = (REAL *)((uintptr_t)x - (uintptr_t)at * sizeof(REAL));
+            f.row = vset(*dy++);
+            EACH_VECTOR(adam_at, plain_adam_at, plain, at, at + a->in)
+        }
+        return;
+    }
+    UPDATE_WITH(adam_at, plain_adam_at, plain)
+}
+
 NN_DEFINE_KERNEL(rmsprop_update) { WITH_FACTORS UPDATE_ALL(rmsprop_at) }
 NN_DEFINE_KERNEL(adagrad_update) { WITH_FACTORS UPDATE_ALL(adagrad_at) }
 NN_DEFINE_KERNEL(lion_update) { WITH_FACTORS UPDATE_ALL(lion_at) }

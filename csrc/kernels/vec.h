@@ -199,6 +199,20 @@ NN_INLINE vec vsqrt(vec v) {
     return r;
 }
 
+/*
+ * a / b for 0 < b <= infinity, or NaN, where a unit in the last place does not matter: by an estimate of 1 / b and one
+ * correction, if division is slower. With b infinite the correction is NaN, which vmin's second operand replaces.
+ */
+NN_INLINE vec vquotient(vec a, vec b) {
+#if defined(__AVX512F__) && NN_BITS == 32
+    const vec inverse = (vec)_mm512_rcp14_ps((__m512)b), quotient = a * inverse;
+    const vec error = (vec)_mm512_min_ps((__m512)vfma(-b, quotient, a), _mm512_set1_ps(0x1p127f));
+    return vfma(error, inverse, quotient);
+#else
+    return a / b;
+#endif
+}
+
 /* Lane by lane: mask ? a : b; the mask is a comparison's result (all bits or none). */
 NN_INLINE vec vselect(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 

@@ -103,8 +103,9 @@ static void set_args(nn_update_args *args, const nn_update *update, double squar
     }
     if (update->kind == NN_ADAM) {
         const double t = (double)update->steps + 1;
-        args->step_size = update->lr / correction(update->beta1, t);
-        args->root_scale = 1 / sqrt(correction(update->beta2, t));
+        const double root = sqrt(correction(update->beta2, t));
+        args->step_size = update->lr * root / correction(update->beta1, t);
+        args->eps *= root;
     } else if (update->kind == NN_ADAGRAD) {
         args->step_size = update->lr / (1 + (double)update->steps * update->lr_decay);
     }

@@ -52,6 +52,24 @@ def test_fifty_steps(pair):
     pair.check()
 
 
+@pytest.mark.parametrize("lr", [0.01, 0.0])
+@pytest.mark.parametrize("rule", ["Adam", "RMSprop", "Adagrad"])
+def test_gradients_of_every_size(isa, torch, dtype, rule, lr):
+    """Squares that overflow, vanish or are not numbers, in whole vectors and in tails."""
+    largest = np.finfo(dtype).max
+    sizes = [largest, -largest / 7, largest**0.5, 1e19, 1, 5e-8, -1e-20, 1e-30, 0, np.inf, np.nan]
+    grad = np.resize(np.array(sizes, dtype), 43)
+    value = np.linspace(-1, 1, 43).astype(dtype)
+    ours, theirs = nn.Parameter(value), torch.nn.Parameter(torch.from_numpy(value.copy()))
+    theirs.grad = torch.from_numpy(grad.copy())
+    optimizers = getattr(optim, rule)([ours], lr=lr), getattr(torch.optim, rule)([theirs], lr=lr)
+    for _ in range(3):
+        ours.grad[...] = grad
+        for optimizer in optimizers:
+            optimizer.step()
+    np.testing.assert_allclose(ours.data, theirs.detach().numpy(), rtol=1e-6, atol=1e-6)
+
+
 def test_numbers_are_read_at_each_step(pair):
     for i in range(12):
         for optimizer in (pair.ours, pair.theirs):
