@@ -4,9 +4,9 @@
  *
  * All digits are kept in the left tail too, where Phi is a difference of nearly equal numbers if it is had from
  * erf: Phi(-a) = exp(-a^2 / 2) G(a), with G a quotient of polynomials whose terms are all positive. The bound
- * of vgelu, in units in the last place, is 6 (float; where there is no FMA 6.01) and 8 (double). vgelu_tanh is as
- * exact as the exponent v below, which is rounded a few times: 6 units from -1 up, and about 2 |v| to the left of it,
- * 250 (float) and 3000 (double) where the tail ends.
+ * of vgelu, in units in the last place, is 6 (float) and 8 (double). vgelu_tanh is as exact as the exponent v below,
+ * which is rounded a few times: 6 units from -1 up, and about 2 |v| to the left of it, 250 (float) and 3000 (double)
+ * where the tail ends.
  */
 #ifndef NN_KERNELS_VMATH_GELU_H
 #define NN_KERNELS_VMATH_GELU_H
@@ -111,7 +111,17 @@ NN_INLINE vec vgelu(vec x) {
     const gelu_bell bell = gelu_bell_of(a);
     const gelu_sum up = GELU_SUM(bell.square, gelu_up), down = GELU_SUM(bell.square, gelu_down);
     const vec below = (vec)((uvec)vfma(a, down.odd, down.even) - bell.power);
-    return vfma(vfma(a, up.even, up.odd * bell.square) / below, bell.rest, vmax(vset(R(-0.0)), x));
+    const vec right = vmax(vset(R(-0.0)), x);
+#if NN_HAVE_FMA || NN_BITS == 64
+    return vfma(vfma(a, up.even, up.odd * bell.square) / below, bell.rest, right);
+#else
+    /* In double, rounded once: so the bound holds where every product and every sum before is rounded. */
+    typedef double wide __attribute__((vector_size(2 * VEC_BYTES)));
+#define WIDE(v) __builtin_convertvector(v, wide)
+    const wide above = WIDE(a) * (WIDE(up.even) + WIDE(a) * WIDE(up.odd));
+    return right + __builtin_convertvector(above * WIDE(bell.rest) / WIDE(below), vec);
+#undef WIDE
+#endif
 }
 
 /* Phi(x) + x phi(x): to the left of 0 exp(-a^2/2) (G(a) - a / sqrt(2 pi)), to the right 1 less that. */

@@ -147,10 +147,9 @@ class GELU(_Activation):
 
     Notes
     -----
-    Within 6 ULP (6.01 where there is no FMA; float64: 8), also in the left tail, where x Phi(x)
-    becomes too small for a number. The form with tanh: within 6 ULP of its own formula from -1 up;
-    to the left of it the error grows with the exponent, up to 250 ULP where the result vanishes,
-    and in float64 up to 3000.
+    Within 6 ULP (float64: 8), also in the left tail, where x Phi(x) becomes too small for a number.
+    The form with tanh: within 6 ULP of its own formula from -1 up; to the left of it the error
+    grows with the exponent, up to 250 ULP where the result vanishes, and in float64 up to 3000.
     y(-inf) = -0 in both, the limit (PyTorch: NaN). Source: Hendrycks and Gimpel, "Gaussian
     error linear units (GELUs)" (2016).
     """
