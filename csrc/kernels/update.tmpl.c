@@ -114,7 +114,7 @@ NN_INLINE void adam_at(const factors *f, const tensor_part *t, int64_t i) {
     vec p = vload(t->param + i);
     if (f->shrinks) p *= f->shrink;
     const vec g = gradient_at(f, t, i, p);
-    vec m = vload(t->state[0] + i), v = vload(t->state[1] + i);
+    vec m = vkept(vload(t->state[0] + i)), v = vkept(vload(t->state[1] + i));
     /* From the nearer end, as PyTorch: with a short memory an old large m leaves no rounding behind. */
     if (f->short_memory) m = vfma(f->beta1, m - g, g);
     else m = vfma(f->one_minus_beta1, g - m, m);
