@@ -59,7 +59,17 @@ class TestArguments:
                 r"uint8, expected float32: scale it.*255",
             ),
             ({"x": np.zeros((50, 4), bool)}, TypeError, "bool"),
-            ({"x": np.zeros((50, 4), object)}, TypeError, "object"),
+            (
+                {"x": np.zeros((50, 4), object)},
+                TypeError,
+                r"object, expected float32: write x.astype\(np.float32\)",
+            ),
+            (
+                {"x": np.zeros((50, 4), np.float16)},
+                TypeError,
+                r"float16, expected float32: write x.astype\(np.float32\)",
+            ),
+            ({"x": np.zeros((50, 4), complex)}, TypeError, "complex128, .* write x.real"),
             ({"x": np.zeros((50, 5))}, ValueError, "Linear: x has 5 features, weight expects 4"),
             (
                 {"x": (row for row in np.zeros((50, 4)))},

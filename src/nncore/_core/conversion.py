@@ -34,7 +34,9 @@ def converted(x: Any, dtype: np.dtype[Any], layer: str, arg: str) -> NDArray[Any
                 )
             )
     elif kind != "f" or array.dtype.itemsize not in (4, 8):
-        raise TypeError(f"{layer}: {arg} has dtype {array.dtype}, expected {dtype.name}")
+        hints = {"f": f".astype(np.{dtype.name})", "O": f".astype(np.{dtype.name})", "c": ".real"}
+        hint = f": write {arg}{hints[kind]}" if given_dtype and kind in hints else ""
+        raise TypeError(f"{layer}: {arg} has dtype {array.dtype}, expected {dtype.name}{hint}")
     return np.require(array, dtype=dtype, requirements=["A", "E"])
 
 
