@@ -33,7 +33,7 @@ def isa(request):
 
 @pytest.fixture
 def default_and_avx2():
-    """Calls a function twice: the default may run AVX-512, and must have the bits of AVX2."""
+    """Calls a function twice: the default may run AVX-512; only Adam may differ in bits."""
     if "avx2" not in engine.isa_available():
         pytest.skip("the baseline does everything here")
     before = engine.isa_active()

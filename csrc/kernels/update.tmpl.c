@@ -148,7 +148,7 @@ NN_INLINE void rmsprop_at(const factors *f, const tensor_part *t, int64_t i) {
         vstore(at, mean);
         v = vfma(-mean, mean, v);
     }
-    vec d = vquotient(g, vsqrt(v) + f->eps);
+    vec d = g / (vsqrt(v) + f->eps);
     if (f->velocity) {
         d = without_subnormals(vfma(f->momentum, vload(t->state[1] + i), d));
         vstore(t->state[1] + i, d);
@@ -160,7 +160,7 @@ NN_INLINE void adagrad_at(const factors *f, const tensor_part *t, int64_t i) {
     const vec p = vload(t->param + i), g = gradient_at(f, t, i, p);
     const vec v = vfma(g, g, vload(t->state[0] + i));
     vstore(t->state[0] + i, v);
-    store_at(f, t, i, vfma(f->minus_step, vquotient(g, vsqrt(v) + f->eps), p));
+    store_at(f, t, i, vfma(f->minus_step, g / (vsqrt(v) + f->eps), p));
 }
 
 NN_INLINE void lion_at(const factors *f, const tensor_part *t, int64_t i) {

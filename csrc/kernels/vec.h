@@ -200,8 +200,8 @@ NN_INLINE vec vsqrt(vec v) {
 }
 
 /*
- * a / b for 0 < b <= infinity, or NaN, where a unit in the last place does not matter: by an estimate of 1 / b and one
- * correction, if division is slower. With b infinite the correction is NaN, which vmin's second operand replaces.
+ * a / b for 0 < b <= infinity, or NaN, where a unit in the last place does not matter and the divider is busy: with
+ * AVX-512 by an estimate of 1 / b and one correction. With b infinite that is NaN, which the minimum replaces.
  */
 NN_INLINE vec vquotient(vec a, vec b) {
 #if defined(__AVX512F__) && NN_BITS == 32

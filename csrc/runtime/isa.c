@@ -79,8 +79,8 @@ static const char *const kernel_names[NN_KERNELS] = {
 
 /*
  * Long polynomials and quotients of one element at a time, and products whose every element is one chain of sums:
- * vectors of 512 bits take up to half the time of two of 256 (Zen 4), and give the same bits. So float32 has them by
- * default where the CPU has them, though AVX2 does the rest.
+ * vectors of 512 bits take up to half the time of two of 256 (Zen 4), and give the same bits (but for Adam's quotient). So
+ * float32 has them by default where the CPU has them, though AVX2 does the rest.
  */
 static const bool lanewise[NN_KERNELS] = {
     [NN_KERNEL_linear_forward] = true,         [NN_KERNEL_linear_pack_input] = true,
