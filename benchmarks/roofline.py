@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import importlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.case import Arrays, Case, aligned_copy
 from benchmarks.contestants.contestant import Contestant, Runner
 
 ROOF = Contestant("roof", "roof", "benchmarks.roofline", package="numpy")
+ROOF_ALONE = replace(ROOF, name="roof x1", threads=1)
+"""One thread's, where several are compared with one."""
 
 LEAST_BYTES = 1 << 20  # a run copies at least this much, so that the call itself does not count
+LEAST_SHARED_BYTES = 1 << 25  # of several threads, whom Python takes its time to call
 LEAST_FLOPS = 1e7
 
 
@@ -75,7 +79,8 @@ class _Roof:
                 strict=True,
             )
         )
-        times = 1 if case.cold else 1 + int(LEAST_BYTES // case.bytes)
+        least = LEAST_BYTES if self._threads == 1 else LEAST_SHARED_BYTES
+        times = 1 if case.cold else 1 + int(least // case.bytes)
 
         def copy(pair: tuple[np.ndarray, np.ndarray]) -> None:
             for _ in range(times):
