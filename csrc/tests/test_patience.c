@@ -31,13 +31,21 @@ static void who_was_of_no_help_is_woken_more_seldom(void) {
 
 static void who_kept_us_waiting_is_left_alone(void) {
     patience p = {0};
-    const int64_t start = 1000, worked = STALL_NS, waited = 3 * STALL_NS, now = start + worked + waited;
-    note_wait(&p, start, now, waited);
-    CHECK(!may_share(&p, now + AGAIN * waited - 1, false, 0));
-    CHECK(may_share(&p, now + AGAIN * waited, false, 0));
-    note_wait(&p, start, now, INT64_MAX / 2); /* the process was stopped, perhaps */
-    CHECK(!may_share(&p, now + LONGEST_NS - 1, false, 0));
-    CHECK(may_share(&p, now + LONGEST_NS, false, 0));
+    const int64_t worked = STALL_NS, waited = 3 * STALL_NS;
+    int64_t start = 1000000000, alone = waited;
+    for (int again = 0; again < 20; again++) {
+        const int64_t now = start + worked + waited;
+        note_wait(&p, start, now, waited);
+        CHECK(!may_share(&p, now + alone - 1, false, 0));
+        CHECK(may_share(&p, now + alone, false, 0));
+        start = now + alone + alone - 1; /* before as much time has passed */
+        alone = 2 * alone < LONGEST_NS ? 2 * alone : LONGEST_NS;
+    }
+    start++; /* when it has */
+    note_wait(&p, start, start + worked + waited, waited);
+    CHECK(may_share(&p, start + worked + 2 * waited, false, 0));
+    note_wait(&p, start, start, INT64_MAX / 4); /* the process was stopped, perhaps */
+    CHECK(may_share(&p, start + LONGEST_NS, false, 0));
 }
 
 static void a_wait_that_is_to_be_expected_changes_nothing(void) {
