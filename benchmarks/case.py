@@ -82,6 +82,8 @@ class Case:
     """A run from beginning to end, in so many parts: each round is the next part, none is repeated,
     rehearsed or put back, and results are compared at the end."""
     must: Must | None = None
+    scales: float = 0.97
+    """How much faster two threads have to be than one; sharing what is small must not cost."""
 
     def arrays(self) -> Arrays:
         """The inputs, the same in every process and every run."""

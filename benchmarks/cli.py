@@ -7,7 +7,7 @@ import datetime
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from benchmarks.cases import FAMILIES, ON_REQUEST
 from benchmarks.contestants import DEFAULT_PEERS, OURS, PEERS, chosen, distributions, scaling
 from benchmarks.contestants.contestant import Contestant
 from benchmarks.measure import QUICK, THOROUGH, Team, measure
-from benchmarks.results import CaseResult, Measurement
-from benchmarks.roofline import ROOF
+from benchmarks.results import CaseResult, Measurement, median_of_runs
+from benchmarks.roofline import ROOF, ROOF_ALONE
 
 SCHEMA = 1  # of the JSON file
 INTERRUPTED = 130  # a shell's status for a command ended by Ctrl-C
@@ -59,13 +59,18 @@ def _run(options: argparse.Namespace) -> int:
     families = {case.family for case in cases}
     cores = machine.available_cores()[-options.threads :]
     everybody = scaling(options.threads) if options.scaling else chosen(options.peers)
-    contestants = (*(c for c in everybody if c.takes_part(families)), ROOF)
+    roofs = (ROOF, ROOF_ALONE) if options.scaling else (ROOF,)
+    contestants = (*(c for c in everybody if c.takes_part(families)), *roofs)
     started = time.monotonic()
+    earlier: list[list[CaseResult]] = []
+    for run in range(1, options.runs):
+        with Team(contestants, cores) as team:
+            earlier.append([*_measured(cases, team, options, run)])
     with Team(contestants, cores) as team:
         for line in _missing_lines(contestants, team.missing):
             print(line)
         print(_heading(cores))
-        results = _measure_all(cases, team, options)
+        results = _measure_and_print(cases, team, options, earlier)
         known = _known(team, results)
     print("\n" + report.contestants_table(known))
     print(f"\n{report.FOOTNOTE}")
@@ -98,8 +103,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="instead of peers: nncore on --threads cores (then 2 or more) against itself on one",
     )
+    add("--runs", type=int, default=1, metavar="N", help="the medians of N whole runs")
     add("--peers", type=_names, default=DEFAULT_PEERS, help=PEERS_HELP)
-    add("--only", default="", metavar="TEXT", help="only cases whose name contains this")
+    add("--only", default="", metavar="A,B", help="only cases whose name contains one of these")
     add("--json", type=Path, metavar="FILE", help="write all results here")
     add("--compare", type=Path, metavar="OLD.json", help="flag falls of more than 10 %%")
     add("--quick", action="store_true", help="few short rounds: does it run, not how fast")
@@ -114,6 +120,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     available = len(machine.available_cores())
     if not 1 <= options.threads <= available:
         parser.error(f"--threads {options.threads}: this process may use 1 to {available} cores")
+    if options.runs < 1:
+        parser.error(f"--runs {options.runs}: one at least")
     if options.scaling and options.threads < 2:
         parser.error("--scaling compares --threads 2 or more with one")
     if options.compare and not options.compare.is_file():
@@ -131,20 +139,37 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _cases(options: argparse.Namespace) -> list[Case]:
     families = options.families or [name for name in FAMILIES if name not in ON_REQUEST]
-    return [case for name in families for case in FAMILIES[name] if options.only in case.name]
+    wanted = options.only.split(",")
+    return [
+        case
+        for name in families
+        for case in FAMILIES[name]
+        if any(text in case.name for text in wanted)
+    ]
 
 
-def _measure_all(cases: list[Case], team: Team, options: argparse.Namespace) -> list[CaseResult]:
-    """Measure family by family; each family's tables appear as soon as they are complete."""
+def _measured(
+    cases: list[Case], team: Team, options: argparse.Namespace, run: int
+) -> Iterator[CaseResult]:
+    """One result after the other, of one run."""
     effort = QUICK if options.quick else THOROUGH
+    which = f"run {run}/{options.runs}, " if options.runs > 1 else ""
+    for number, case in enumerate(cases, 1):
+        _progress(f"{which}{case.family} {number}/{len(cases)}: {case.name}")
+        yield measure(case, team, effort)
+    _progress("")
+
+
+def _measure_and_print(
+    cases: list[Case], team: Team, options: argparse.Namespace, earlier: list[list[CaseResult]]
+) -> list[CaseResult]:
+    """The last run and the medians of all; each family's tables appear when they are complete."""
     results: list[CaseResult] = []
     for family in dict.fromkeys(case.family for case in cases):
         members = [case for case in cases if case.family == family]
-        of_family = []
-        for number, case in enumerate(members, 1):
-            _progress(f"{family} {number}/{len(members)}: {case.name}")
-            of_family.append(measure(case, team, effort))
-        _progress("")
+        last = _measured(members, team, options, options.runs)
+        runs = [[r for r in run if r.case.family == family] for run in earlier]
+        of_family = [median_of_runs(of_case) for of_case in zip(*runs, last, strict=True)]
         print(f"\n{report.family_table(of_family)}\n")
         further = report.runs_table(of_family) or report.first_call_table(of_family)
         print(further, flush=True)
@@ -156,7 +181,7 @@ def _known(team: Team, results: list[CaseResult]) -> dict[str, dict[str, Any]]:
     """What is true of a contestant in all cases."""
     known: dict[str, dict[str, Any]] = {}
     for contestant in team.contestants:
-        if contestant is ROOF:
+        if contestant.peer == ROOF.peer:
             continue
         measured = [result.measurements.get(contestant.name) for result in results]
         peaks = [m.peak_bytes for m in measured if m and m.peak_bytes]
@@ -206,6 +231,7 @@ def _document(
         "threads": len(cores),
         "pinned_to": cores,
         "quick": options.quick,
+        "runs": options.runs,
         "contestants": known,
         "missing": missing,
         "cases": [result.as_json() for result in results],

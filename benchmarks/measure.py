@@ -13,7 +13,7 @@ from benchmarks.case import Case
 from benchmarks.contestants.contestant import Contestant
 from benchmarks.process import MissingError, WorkerError, WorkerProcess
 from benchmarks.results import CaseResult, Measurement
-from benchmarks.roofline import ROOF
+from benchmarks.roofline import ROOF, ROOF_ALONE
 
 SPINNING = 0.005  # seconds in which the other pools' threads stop waiting actively
 
@@ -93,10 +93,8 @@ def measure(case: Case, team: Team, effort: Effort) -> CaseResult:
     if case.runs_on:
         run.compare()
     run.finish()
-    roof = run.measurements.pop(ROOF.name, None)
-    if roof and roof.status != "measured":
-        roof = None
-    return CaseResult(case, run.measurements, roof)
+    roof, alone = (run.take(contestant) for contestant in (ROOF, ROOF_ALONE))
+    return CaseResult(case, run.measurements, roof, alone)
 
 
 class _Run:
@@ -125,7 +123,7 @@ class _Run:
             for number, m in enumerate(self._active()):
                 file = Path(directory) / f"{number}.npz"
                 answer = self._ask(m, "compare", save=str(file))
-                if m.status == "measured" and m.contestant is not ROOF:
+                if m.status == "measured" and m.contestant.peer != ROOF.peer:
                     m.whole_seconds = sum(m.times) * float(answer["times"])
                     files[m.contestant.name] = file
             self._compare(files)
@@ -136,7 +134,7 @@ class _Run:
 
         results: dict[str, dict[str, np.ndarray]] = {}
         for name, file in files.items():
-            if name != ROOF.name:
+            if self.measurements[name].contestant.peer != ROOF.peer:
                 with np.load(file, allow_pickle=False) as arrays:
                     results[name] = dict(arrays)
         for name, arrays in results.items():
@@ -174,6 +172,11 @@ class _Run:
     def finish(self) -> None:
         for m in self._active():
             m.peak_bytes = self._ask(m, "finish").get("peak_bytes")
+
+    def take(self, contestant: Contestant) -> Measurement | None:
+        """Out of the others' row: the measurement of a roof, where there is one."""
+        found = self.measurements.pop(contestant.name, None)
+        return found if found and found.status == "measured" else None
 
     def _stride(self, round_seconds: float) -> int:
         """A power of two, so that of two contestants' rounds one set contains the other."""

@@ -39,7 +39,10 @@ def family_table(results: Sequence[CaseResult]) -> str:
         cells = [_time(result.measurements.get(name)) for name in names]
         rows.append([result.case.name, *cells, *_comparison(result)])
     header = [*names, "best peer", "ratio", "rate", "of roof", "largest difference"]
-    if any(result.case.must for result in results):
+    if any(result.is_scaling for result in results):
+        header += ["roof's ratio", "must", "verdict"]
+        rows = [[*row, *_scaling(result)] for row, result in zip(rows, results, strict=True)]
+    elif any(result.case.must for result in results):
         header += ["passes", "must", "verdict"]
         rows = [[*row, *_verdict(result)] for row, result in zip(rows, results, strict=True)]
     return table([f"{results[0].case.family}, us", *header], rows)
@@ -138,6 +141,13 @@ def _verdict(result: CaseResult) -> list[str]:
         ", ".join([*asked, f"{must.ratio:.2f}"]),
         result.verdict or EMPTY,
     ]
+
+
+def _scaling(result: CaseResult) -> list[str]:
+    """What the machine itself gains from more threads; what the case must, and if it does."""
+    form = "{:.2f}"
+    must = form.format(result.case.scales)
+    return [_scaled(result.roof_ratio, 1, form), must, result.verdict or EMPTY]
 
 
 def _roof_of(case: Case) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from benchmarks.case import Case
-from benchmarks.contestants import OURS
+from benchmarks.case import Case, Must
+from benchmarks.contestants import ONE_THREAD, OURS
 from benchmarks.contestants.contestant import Contestant
 
 Seconds = list[float | None]
@@ -52,6 +53,8 @@ class CaseResult:
     measurements: dict[str, Measurement]
     roof: Measurement | None = None
     """The least time this machine needs for the case's work; None where nothing measures it."""
+    roof_alone: Measurement | None = None
+    """The same on one thread, in a run of several beside one."""
 
     @property
     def largest_disagreement(self) -> float | None:
@@ -88,12 +91,29 @@ class CaseResult:
         return ratio_within_rounds(self.roof.seconds, self.ours.seconds)
 
     @property
+    def is_scaling(self) -> bool:
+        """Whether the peers are nncore itself on one thread."""
+        return any(m.contestant.peer == ONE_THREAD for m in self.measurements.values())
+
+    @property
+    def roof_ratio(self) -> float | None:
+        """How much faster this machine can be on the run's threads than on one."""
+        if self.roof is None or self.roof_alone is None:
+            return None
+        return ratio_within_rounds(self.roof_alone.seconds, self.roof.seconds)
+
+    @property
+    def must(self) -> Must | None:
+        """What is asked of this run."""
+        return Must(ratio=self.case.scales) if self.is_scaling else self.case.must
+
+    @property
     def verdict(self) -> str | None:
         """Whether the case reaches what it must: "met", or what it is short of; None if unmeasured.
 
         A share or a ratio that nobody measured is not asked for.
         """
-        must = self.case.must
+        must = self.must
         if must is None or self.ours is None or self.ours.median is None:
             return None
         asked = (
@@ -132,6 +152,7 @@ class CaseResult:
             "best_peer": self.best_peer.contestant.name if self.best_peer else None,
             "ratio": self.ratio,
             "roof_share": self.roof_share,
+            "roof_ratio": self.roof_ratio,
             "verdict": self.verdict,
             "roof": _measurement_json(self.roof) if self.roof else None,
             "contestants": {n: _measurement_json(m) for n, m in self.measurements.items()},
@@ -142,6 +163,41 @@ def ratio_within_rounds(numerator: Seconds, denominator: Seconds) -> float | Non
     """Median of the ratios of rounds both took part in: drift of the machine cancels out."""
     ratios = [a / b for a, b in zip(numerator, denominator, strict=True) if a and b]
     return statistics.median(ratios) if ratios else None
+
+
+def median_of_runs(results: Sequence[CaseResult]) -> CaseResult:
+    """One case's results of several runs as one, in which the median of each run is a round."""
+    first = results[0]
+    if len(results) == 1:
+        return first
+    names = dict.fromkeys(name for result in results for name in result.measurements)
+    merged = {n: _merged([result.measurements.get(n) for result in results]) for n in names}
+    roof = _merged([result.roof for result in results])
+    alone = _merged([result.roof_alone for result in results])
+    return CaseResult(first.case, {n: m for n, m in merged.items() if m}, roof, alone)
+
+
+def _merged(runs: Sequence[Measurement | None]) -> Measurement | None:
+    """One contestant's runs; it may have been left out of some, and what failed once has failed."""
+    found = [m for m in runs if m]
+    if not found:
+        return None
+    return replace(
+        next((m for m in found if m.status == "failed"), found[-1]),
+        disagreement=_known(max, (m.disagreement for m in found)),
+        seconds=[m.median if m else None for m in runs],
+        interrupted_rounds=sum(2 * m.interrupted_rounds > len(m.times) for m in found),
+        first_call_seconds=_known(statistics.median, (m.first_call_seconds for m in found)),
+        peak_bytes=_known(max, (m.peak_bytes for m in found)),
+        whole_seconds=_known(statistics.median, (m.whole_seconds for m in found)),
+        accuracy=_known(statistics.median, (m.accuracy for m in found)),
+    )
+
+
+def _known(which: Callable[[list[Any]], Any], values: Iterable[Any]) -> Any:
+    """The largest or the median of those that there are, None where there is none."""
+    known = [value for value in values if value is not None]
+    return which(known) if known else None
 
 
 def _measurement_json(m: Measurement) -> dict[str, Any]:

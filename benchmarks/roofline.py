@@ -1,23 +1,29 @@
 """What the machine could do at best, measured by a worker in the same rounds.
 
-For a case bound by memory that is a copy of as many bytes, in cache or (cold cases) out of it. For
-a case bound by arithmetic it is the same number of fused multiply-adds on registers, which only the
-engine can run: its `run_fma(flops)` executes at least that many float32 operations on each of its
-threads, by the instruction set in use, and returns how many it executed in all. Where the engine is
-missing the table says n/a: a large matrix product would be a contestant, not a roof. For a layer it
-is the kernel alone, into an array that is there already where it takes one.
+For a case bound by memory that is a copy of as many bytes, in cache or (cold cases) out of it. With
+several threads, and for the one beside them, it is ReLU, which moves as much and which the engine
+shares out: Python would take too long to call its threads. For a case bound by arithmetic it is the
+same number of fused multiply-adds on registers, which only the engine can run: its `run_fma(flops)`
+executes at least that many float32 operations on each of its threads, by the instruction set in
+use, and returns how many it executed in all. Where the engine is missing the table says n/a: a
+large matrix product would be a contestant, not a roof. For a layer it is the kernel alone, into an
+array that is there already where it takes one.
 """
 
 from __future__ import annotations
 
 import importlib
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from benchmarks.case import Arrays, Case, aligned_copy
 from benchmarks.contestants.contestant import Contestant, Runner
 
 ROOF = Contestant("roof", "roof", "benchmarks.roofline", package="numpy")
+ROOF_ALONE = replace(ROOF, name="roof x1", variant="scaling", threads=1)
+"""One thread's, where several are compared with one."""
 
 LEAST_BYTES = 1 << 20  # a run copies at least this much, so that the call itself does not count
 LEAST_FLOPS = 1e7
@@ -36,9 +42,9 @@ def _engine() -> Any:
 class _Roof:
     version = ""
 
-    def __init__(self, threads: int):
-        self._pool = ThreadPoolExecutor(threads)
+    def __init__(self, threads: int, *, scaling: bool):
         self._threads = threads
+        self._scaling = threads > 1 or scaling
 
     def build(self, case: Case, arrays: Arrays) -> Runner | None:
         if case.bound == "kernel":
@@ -62,30 +68,24 @@ class _Roof:
         kept, grad = y if name in FROM_OUTPUT else x, arrays["grad"]
         return Runner(lambda: backward(grad, kept, **options), dict)
 
-    def _copy(self, case: Case) -> Runner:
+    def _copy(self, case: Case) -> Runner | None:
         import numpy as np
 
         count = max(1, int(case.bytes) // (2 * 4))  # float32 values; half is read, half written
         source = aligned_copy(np.ones(count, np.float32))
         target = aligned_copy(np.zeros(count, np.float32))
-        pairs = list(
-            zip(
-                np.array_split(target, self._threads),
-                np.array_split(source, self._threads),
-                strict=True,
-            )
-        )
         times = 1 if case.cold else 1 + int(LEAST_BYTES // case.bytes)
-
-        def copy(pair: tuple[np.ndarray, np.ndarray]) -> None:
-            for _ in range(times):
-                np.copyto(*pair)
+        move: Callable[[], object] = partial(np.copyto, target, source)
+        if self._scaling:
+            engine = _engine()
+            if engine is None:
+                return None
+            engine.threads_set(self._threads)
+            move = partial(engine.relu_forward, source, out=target)
 
         def run() -> None:
-            if self._threads == 1:
-                copy(pairs[0])
-            else:
-                list(self._pool.map(copy, pairs))
+            for _ in range(times):
+                move()
 
         return Runner(run, dict, times=times)
 
@@ -99,5 +99,5 @@ class _Roof:
         return Runner(lambda: engine.run_fma(wanted), dict, times=done / case.flops)
 
 
-def open_contestant(_variant: str, threads: int) -> _Roof:
-    return _Roof(threads)
+def open_contestant(variant: str, threads: int) -> _Roof:
+    return _Roof(threads, scaling=variant == "scaling")

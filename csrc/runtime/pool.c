@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 #include "../ops/op.h"
+#include "patience.h"
 #include "place.h"
 #include "runtime.h"
 #include "spin.h"
@@ -34,12 +35,11 @@ enum {
 
 /*
  * Work below which one thread is used, in the unit of nn_parallel: the larger of flops and bytes touched. Measured
- * on two cores of Zen 3 (nothing else at work, medians of 301 runs, one and two threads): with workers asleep
- * the caller pays 20 to 25 microseconds to wake one, and ReLU over 4.2 MB (74 us alone) and Linear of 3.5 Mflop
- * (65 us alone) are where two threads are as fast as one. With workers awake two threads win from 0.4 Mflop
- * (12 us alone, 7 us shared) and 1 MB (18, 12).
+ * on two cores of Zen 3: with workers asleep two threads are as fast as one at ReLU over 4.2 MB (74 us alone) and
+ * Linear of 3.5 Mflop (65 us); with workers awake they win from 0.4 Mflop (12 us alone, 7 us shared) and 1 MB (18, 12).
+ * LARGE times as much wakes somebody whatever came of it the last times.
  */
-enum { THRESHOLD = 1 << 22, AWAKE_PART = 8 };
+enum { THRESHOLD = 1 << 22, AWAKE_PART = 8, LARGE = 4 };
 
 #define OPEN (UINT64_C(1) << 31)
 #define INSIDE (OPEN - 1)
@@ -56,22 +56,19 @@ static struct {
     pthread_t thread[NN_THREADS_MAX - 1];
     int count;   /* workers there are */
     int refused; /* the thread count at which the system refused another worker: not asked again */
+    patience patience;
 
-    _Alignas(64) atomic_uint_least64_t gate;
     _Alignas(64) atomic_bool owned;
+    _Alignas(64) atomic_uint_least64_t gate; /* it and its neighbours are what an idle worker looks at */
     atomic_int keep; /* workers numbered `keep` and above go home */
     atomic_int most; /* those numbered `most` and above stay out of the open job: its caller wants no more */
-    atomic_int_least64_t pieces_by_workers;
-
+    _Alignas(64) atomic_int_least64_t pieces_by_workers;
+    atomic_int_least64_t helped; /* ns that workers have worked */
     pthread_mutex_t mutex; /* guards going to sleep, nothing else */
     pthread_cond_t called, emptied;
     atomic_int sleepers;
     atomic_bool owner_sleeps;
-} pool = {
-    .mutex = PTHREAD_MUTEX_INITIALIZER,
-    .called = PTHREAD_COND_INITIALIZER,
-    .emptied = PTHREAD_COND_INITIALIZER,
-};
+} pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .called = PTHREAD_COND_INITIALIZER, .emptied = PTHREAD_COND_INITIALIZER};
 
 /* Parts of the job: 0 is the owner's, w + 1 worker w's. `end` is written as the job is. */
 static struct part {
@@ -138,8 +135,6 @@ static int64_t run_pieces(int own) {
     return ran;
 }
 
-static int64_t count_pieces(int64_t total, int64_t piece) { return total / piece + (total % piece != 0); }
-
 static void sleep_until_called(const worker *w) {
     const bool moved = w->index < MOVED;
     pthread_mutex_lock(&pool.mutex);
@@ -163,8 +158,9 @@ static void *run_worker(void *index) {
     while (!dismissed(&w)) {
         if (enter(&w)) {
             fesetenv(&pool.environment);
-            const int64_t ran = run_pieces(w.index + 1);
+            const int64_t start = now_ns(), ran = run_pieces(w.index + 1);
             atomic_fetch_add(&pool.pieces_by_workers, ran);
+            if (ran > 0) atomic_fetch_add(&pool.helped, now_ns() - start);
             leave();
         } else if (!spin_until(is_called, &w)) {
             sleep_until_called(&w);
@@ -176,7 +172,6 @@ static void *run_worker(void *index) {
 /* ---- the owner --------------------------------------------------------------------------------------- */
 
 static bool own(void) { return !atomic_load(&pool.owned) && !atomic_exchange(&pool.owned, true); }
-
 static void disown(void) { atomic_store(&pool.owned, false); }
 
 /*
@@ -259,18 +254,20 @@ static void set_parts(int64_t pieces, int count, int64_t taken) {
 /* Whether a worker has been handed a piece; the owner has not asked for one yet. */
 static bool have_begun(void) {
     bool begun = false;
-    for (int64_t i = 1; i < pool.parts; i++)
-        begun = begun || atomic_load(&parts[i].next) > parts[i - 1].end;
+    for (int64_t i = 1; i < pool.parts; i++) begun = begun || atomic_load(&parts[i].next) > parts[i - 1].end;
     return begun;
 }
 
-static void wait_until_empty(void) {
-    if (spin_until(is_empty, NULL)) return;
+/* Returns how long it took, in ns; 0: no longer than it is looked for. */
+static int64_t wait_until_empty(void) {
+    if (spin_until(is_empty, NULL)) return 0;
+    const int64_t start = now_ns() - SPIN_NS;
     pthread_mutex_lock(&pool.mutex);
     atomic_store(&pool.owner_sleeps, true); /* before the look at the gate: see leave */
     while (!is_empty(NULL)) pthread_cond_wait(&pool.emptied, &pool.mutex);
     atomic_store(&pool.owner_sleeps, false);
     pthread_mutex_unlock(&pool.mutex);
+    return now_ns() - start;
 }
 
 static void run_serial(nn_kernel_fn *kernel, const void *args, int64_t total, int64_t piece) {
@@ -290,19 +287,30 @@ static bool is_worth_sharing(int64_t work, int64_t least) {
     return work >= least || (work >= least / AWAKE_PART && are_awake());
 }
 
+/* Takes the pool for a job, if it is free and the workers have been of help lately. */
+static bool begin(int64_t work, int64_t least, int64_t *start) {
+    if (!own()) return false;
+    *start = now_ns();
+    const bool wakes = work < LARGE * least && !are_awake();
+    if (least == 0 || may_share(&pool.patience, *start, wakes, atomic_load(&pool.helped))) return true;
+    disown();
+    return false;
+}
+
 void nn_parallel(nn_kernel_fn *kernel, const void *args, int64_t total, int64_t piece, int64_t work) {
     if (total <= piece) { /* small networks have nothing else */
         if (total > 0) kernel(args, 0, total);
         return;
     }
     const int64_t least = atomic_load_explicit(&threshold, memory_order_relaxed);
+    int64_t start;
     int threads;
     if (!is_worth_sharing(work, least) || threads_limit == 1 || (threads = nn_threads_get()) == 1 ||
-        !own()) {
+        !begin(work, least, &start)) {
         run_serial(kernel, args, total, piece);
         return;
     }
-    const int64_t pieces = count_pieces(total, piece);
+    const int64_t pieces = total / piece + (total % piece != 0);
     const int most = threads_limit > 0 && threads_limit < threads ? threads_limit - 1 : threads - 1;
     const int workers = pieces <= most ? (int)pieces - 1 : most;
     if (pool.count >= threads) dismiss(threads - 1);
@@ -322,7 +330,8 @@ void nn_parallel(nn_kernel_fn *kernel, const void *args, int64_t total, int64_t 
     }
     run_pieces(0);
     atomic_fetch_and(&pool.gate, ~OPEN);
-    wait_until_empty();
+    const int64_t waited = wait_until_empty();
+    if (waited > 0) note_wait(&pool.patience, start, now_ns(), waited);
     disown();
 }
 
@@ -349,6 +358,7 @@ nn_status nn_threads_set(int threads, nn_error *error) {
     atomic_store(&threads_wanted, threads ? threads : nn_threads_default());
     /* Fewer: send the others home now. If the pool is at work, the next owner does. */
     if (own()) {
+        pool.patience = (patience){0};
         if (pool.count >= nn_threads_get()) dismiss(nn_threads_get() - 1);
         disown();
     }
@@ -356,9 +366,7 @@ nn_status nn_threads_set(int threads, nn_error *error) {
 }
 
 void nn_threads_threshold_set(int64_t work) { atomic_store(&threshold, work); }
-
 int64_t nn_threads_threshold_get(void) { return atomic_load(&threshold); }
-
 int64_t nn_threads_pieces_by_workers(void) { return atomic_load(&pool.pieces_by_workers); }
 
 /* ---- fork and exit ----------------------------------------------------------------------------------- */
@@ -370,9 +378,11 @@ int64_t nn_threads_pieces_by_workers(void) { return atomic_load(&pool.pieces_by_
  */
 static void start_afresh(void) {
     pool.count = pool.refused = 0;
+    pool.patience = (patience){0};
     atomic_store(&pool.gate, 0);
     atomic_store(&pool.keep, 0);
     atomic_store(&pool.pieces_by_workers, 0);
+    atomic_store(&pool.helped, 0);
     atomic_store(&pool.sleepers, 0);
     atomic_store(&pool.owner_sleeps, false);
     pthread_mutex_init(&pool.mutex, NULL);

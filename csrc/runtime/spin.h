@@ -8,7 +8,8 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { SPIN_NS = 50000 }; /* one or two wake-ups: the operations of a step follow each other faster than that */
+/* Three wake-ups: what one thread does alone between the shared operations of a step, and Python, seldom take more. */
+enum { SPIN_NS = 100000 };
 
 static inline void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)

@@ -83,7 +83,7 @@ static void workers_that_come_too_late_are_free(void) {
     bool all = true;
     for (int i = 0; i < 100 && all; i++) {
         usleep(300);
-        nn_parallel(brief_kernel, NULL, 2, 1, 1);
+        nn_parallel(brief_kernel, NULL, 2, 1, 4); /* large enough to wake a worker whenever it sleeps */
         all = all_may_run_everywhere();
         for (int wait = 0; wait < 1000 && !all; wait++) usleep(1000), all = all_may_run_everywhere();
     }

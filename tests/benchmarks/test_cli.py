@@ -51,6 +51,7 @@ def test_list(capsys) -> None:
         (["--peers", "tensorflow"], "no peer 'tensorflow'; there are numpy, torch, jax"),
         (["--threads", "0"], "--threads 0: this process may use 1 to "),
         (["--scaling"], "--scaling compares --threads 2 or more with one"),
+        (["--runs", "0"], "--runs 0: one at least"),
         (["--threads", "4096"], "--threads 4096: this process may use 1 to "),
         (["--only", "nothing"], "no case's name contains 'nothing'"),
         (["--compare", "absent.json"], "--compare absent.json: no such file"),
@@ -79,6 +80,27 @@ def test_a_run_prints_tables_and_writes_json(capsys, contestants, fake, tmp_path
     assert entry["best_peer"] == "torch right"
     assert entry["ratio"] > 0
     assert entry["contestants"]["nncore right"]["median_us"] > 0
+
+
+def test_of_several_runs_the_medians_are_printed_once(
+    capsys, contestants, fake, tmp_path: Path
+) -> None:
+    contestants(fake("right"), fake("right", "torch"))
+    status, out = run(capsys, *ONE_CASE, "--runs", "3", "--json", str(tmp_path / "new.json"))
+    assert status == 0
+    assert out.count("| 7x33x19 forward ") == 2  # its times, its first call
+    document = json.loads((tmp_path / "new.json").read_text())
+    assert document["runs"] == 3
+    measured = document["cases"][0]["contestants"].values()
+    assert [m["rounds"] for m in measured] == [3, 3]
+
+
+def test_several_parts_of_names_choose_cases(capsys) -> None:
+    _, out = run(capsys, "linear", "--only", "7x33x19 dx,64x64 dW", "--list")
+    assert [line.split(maxsplit=1)[1] for line in out.splitlines()] == [
+        "32x64x64 dW+db",
+        "7x33x19 dx",
+    ]
 
 
 def test_a_disagreement_is_printed_and_is_a_failure(capsys, contestants, fake) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 
 from benchmarks import report
 from benchmarks.case import Case, Must
+from benchmarks.contestants import ONE_THREAD
 from benchmarks.contestants.contestant import Contestant
 from benchmarks.results import CaseResult, Measurement
 
@@ -68,6 +69,15 @@ def test_what_a_case_must_reach_stands_beside_the_verdict() -> None:
     assert list(cells.values())[-3:] == ["x, y", "60% of copy, 1.00", "short: roof"]
     lines = report.family_table([result, dataclasses.replace(result, case=case)]).splitlines()
     assert [cell.strip() for cell in lines[2].split("|")[-4:-1]] == ["-", "-", "-"]
+
+
+def test_two_threads_stand_beside_what_they_must_and_what_the_machine_gains() -> None:
+    two, one = measured("x2", "nncore", 2e-6), measured("x1", ONE_THREAD, 3e-6)
+    roofs = measured("roof", "roof", 1e-6), measured("roof x1", "roof", 2e-6)
+    case = dataclasses.replace(CASE, scales=1.8, must=Must())
+    cells = row(CaseResult(case, {"x2": two, "x1": one}, *roofs))
+    assert list(cells)[-3:] == ["roof's ratio", "must", "verdict"]
+    assert list(cells.values())[-3:] == ["2.00", "1.80", "short: peer"]
 
 
 def test_a_disagreement_stands_where_the_ratio_would() -> None:

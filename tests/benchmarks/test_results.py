@@ -9,8 +9,15 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.case import Case, Must
+from benchmarks.contestants import ONE_THREAD
 from benchmarks.contestants.contestant import Contestant
-from benchmarks.results import CaseResult, Measurement, quartiles, ratio_within_rounds
+from benchmarks.results import (
+    CaseResult,
+    Measurement,
+    median_of_runs,
+    quartiles,
+    ratio_within_rounds,
+)
 
 CASE = Case("linear", "a case", "linear.forward", {}, flops=4e3, tolerance=1e-5)
 
@@ -130,3 +137,48 @@ def test_a_disagreement_is_short_of_the_peer_and_no_peer_asks_for_nothing() -> N
     assert replace(wrong, case=case).verdict == "short: peer"
     assert replace(result_of(measured("nncore", "nncore", 1.0)), case=case).verdict == "met"
     assert replace(result_of(measured("torch", "torch", 1.0)), case=case).verdict is None
+
+
+@pytest.mark.parametrize(
+    ("two", "verdict"), [(1.0, "met"), (2.0, "met"), (2.06, "met"), (2.08, "short: peer")]
+)
+def test_two_threads_must_be_as_fast_as_one_or_what_the_case_says(two: float, verdict: str) -> None:
+    result = result_of(measured("x2", "nncore", two), measured("x1", ONE_THREAD, 2.0))
+    assert result.is_scaling
+    assert result.verdict == verdict
+    strict = replace(result, case=replace(CASE, scales=1.8, must=Must(roof_share=0.6, ratio=9)))
+    assert strict.verdict == ("met" if two == 1.0 else "short: peer")
+
+
+def test_what_the_machine_gains_from_a_second_thread() -> None:
+    ours = measured("x2", "nncore", 1.0)
+    roof, alone = measured("roof", "roof", 1.0, 2.0), measured("roof x1", "roof", 1.9, 3.8)
+    assert CaseResult(CASE, {"x2": ours}, roof, alone).roof_ratio == 1.9
+    assert result_of(ours, roof=roof).roof_ratio is None
+
+
+def test_the_medians_of_runs() -> None:
+    runs = []
+    for ours, theirs in (((1.0, 1.0, 9.0), (2.0, 2.0)), ((3.0,), (3.0,)), ((2.0,), (8.0,))):
+        mine = replace(measured("nncore", "nncore", *ours), first_call_seconds=ours[0])
+        other = measured("torch", "torch", *theirs, disagreement=ours[0] * 1e-6)
+        runs.append(result_of(mine, other, roof=measured("roof", "roof", ours[0])))
+    merged = median_of_runs(runs)
+    assert merged.ours is not None
+    assert merged.ours.times == [1.0, 3.0, 2.0]
+    assert merged.ours.first_call_seconds == 2.0
+    assert merged.ratio == 2.0  # of 2, 1 and 4
+    assert merged.roof_share == 1.0
+    assert merged.roof_alone is None
+    assert merged.largest_disagreement == 3e-6
+    assert median_of_runs(runs[:1]) is runs[0]
+
+
+def test_who_failed_or_was_left_out_in_one_run() -> None:
+    failed = replace(measured("torch", "torch", 1.0), status="failed", error="round: no")
+    whole = result_of(measured("nncore", "nncore", 1.0), measured("torch", "torch", 2.0))
+    merged = median_of_runs([whole, result_of(measured("nncore", "nncore", 1.0), failed)])
+    assert (merged.measurements["torch"].status, merged.ratio) == ("failed", None)
+    merged = median_of_runs([whole, result_of(measured("nncore", "nncore", 1.0))])
+    assert merged.ratio == 2.0
+    assert merged.measurements["torch"].seconds == [2.0, None]

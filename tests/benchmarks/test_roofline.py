@@ -19,12 +19,34 @@ def build(family: str, name: str, threads: int = 1, **changes: object):
     return roofline.open_contestant("", threads).build(case, {})
 
 
+@pytest.fixture
+def threads_kept():
+    before = engine.threads_get()
+    yield
+    engine.threads_set(before)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_small_copy_is_repeated_within_a_run(threads: int) -> None:
+def test_a_small_copy_is_repeated_within_a_run(threads: int, threads_kept) -> None:
     runner = build("optim", "4-64-64-2 Adam", threads)
     case = find("optim", "4-64-64-2 Adam")
     assert runner.times * case.bytes > roofline.LEAST_BYTES
     runner.run()
+
+
+@pytest.mark.parametrize(("threads", "variant"), [(1, "scaling"), (2, "")])
+def test_the_engine_copies_where_threads_are_compared(
+    threads: int, variant: str, threads_kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = find("pool", "64x12x24x24 2x2 s2 forward")
+    roof = roofline.open_contestant(variant, threads)
+    asked = []
+    monkeypatch.setattr(engine, "relu_forward", lambda x, out: asked.append((x.size, out.size)))
+    roof.build(case, {}).run()
+    assert asked == [(case.bytes // 8,) * 2]
+    assert engine.threads_get() == threads
+    monkeypatch.setitem(sys.modules, "nncore._core.engine", None)
+    assert roof.build(case, {}) is None
 
 
 def test_a_cold_copy_is_not() -> None:
