@@ -61,8 +61,8 @@ class Products:
         made = {name: aligned_copy(np.zeros(shape, dtype)) for name, shape in shapes.items()}
         task = Task(WAYS.index(way), list(LETTERS).index(dtype), n, features, outputs)
         room = self._library.products_workspace(ctypes.byref(task))
-        held = given | made | {"work": aligned_copy(np.zeros(room, np.uint8))}
-        for name, array in held.items():
+        made["work"] = aligned_copy(np.zeros(room, np.uint8))
+        for name, array in (given | made).items():
             setattr(task, name, array.ctypes.data)
         gemm = self._blas and self._blas[self._name.format(LETTERS[dtype])]
         times = 1 + int(LEAST_FLOPS // case.flops)
