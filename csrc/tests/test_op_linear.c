@@ -45,7 +45,7 @@ static void check_shapes(void) {
         for (int j = 0; j < INS; j++) check_shape(n[i], in[j], out[(3 * i + 5 * j) % OUTS]);
     for (int i = 0; i < NS; i++)
         for (int k = 0; k < OUTS; k++) check_shape(n[i], in[(4 * i + 3 * k) % INS], out[k]);
-    /* Sums longer than a packed panel (256 rows) and than a block of samples (128 in float32); many pieces. */
+    /* Sums longer than a packed panel (256 rows) and than a block of samples (256); many pieces. */
     check_shape(1, 1031, 9);
     check_shape(2, 517, 3);
     check_shape(6, 523, 6);
