@@ -61,6 +61,9 @@ static void check_shapes(void) {
     check_shape(5, 97, 301);
     check_shape(261, 19, 7);
     check_shape(131, 131, 53);
+    /* Heights that are two tiles or three; behind whole panels some columns of the half of a vector, or more of it. */
+    static const int64_t behind[] = {34, 37, 41, 44, 47};
+    for (int64_t rows = 3; rows < 26; rows++) check_shape(rows, behind[rows % 5], 28 - rows);
 }
 
 static void check_plans(void) {
