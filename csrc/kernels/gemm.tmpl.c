@@ -35,6 +35,7 @@ NN_INLINE void finish_tile(const gemm_panel *t, REAL *c, vec acc[GEMM_ROWS][GEMM
 NN_INLINE void run_tile(const gemm_panel *t, int64_t from, int rows, int vecs, bool copying) {
     const int64_t ldc = t->ldc, ldb = t->ldb, row = t->row, step = t->step, some = vecs > 1 ? VL : t->cols;
     const int64_t column[GEMM_VECS] = {0, t->cols - VL}; /* of each vector's first */
+    const bool adds = NN_BITS == 32 && vecs > 1 && !copying; /* the form is worth its room */
     vec acc[GEMM_ROWS][GEMM_VECS];
     NN_UNROLL(8) for (int v = 0; v < vecs; v++) {
         const vec start = t->start ? vload(t->start + column[v]) : vset(0);
@@ -52,9 +53,7 @@ NN_INLINE void run_tile(const gemm_panel *t, int64_t from, int rows, int vecs, b
     REAL *copy = t->copy;
     for (int64_t p = t->k; p > 0; p--) {
         vec bv[GEMM_VECS];
-        if (copying) {
-            __builtin_prefetch(b + 16 * ldb);
-        }
+        if (copying) __builtin_prefetch(b + 16 * ldb);
         NN_UNROLL(8) for (int v = 0; v < vecs; v++) {
             bv[v] = load_lanes(b + column[v], some);
             if (copying) vstore(copy + v * VL, bv[v]);
@@ -68,7 +67,7 @@ NN_INLINE void run_tile(const gemm_panel *t, int64_t from, int rows, int vecs, b
         if (copying) copy += GEMM_COLS;
     }
     if (!t->accumulate) finish_tile(t, c, acc, column, rows, vecs, some, WRITTEN);
-    else if (NN_BITS == 32 && vecs > 1 && t->scale == 1) finish_tile(t, c, acc, column, rows, vecs, some, ADDED);
+    else if (adds && t->scale == 1) finish_tile(t, c, acc, column, rows, vecs, some, ADDED);
     else finish_tile(t, c, acc, column, rows, vecs, some, SCALED);
 }
 
@@ -144,7 +143,7 @@ static NN_NOINLINE void run_parts(run_rows *run, const gemm_panel *t, int64_t fr
 static NN_NOINLINE void run_whole_tile(const gemm_panel *t, int64_t from, int64_t rows) {
     switch (rows) {
 #if NN_BITS == 32
-    WHOLE(10) WHOLE(5) WHOLE(3)
+    WHOLE(10) WHOLE(3)
 #endif
     WHOLE(12) WHOLE(8) WHOLE(7) WHOLE(6) WHOLE(4) WHOLE(2) WHOLE(1)
     default: run_parts(run_whole_tile, t, from, rows); break;
@@ -163,7 +162,7 @@ static NN_NOINLINE void run_half_tile(const gemm_panel *t, int64_t from, int64_t
 #define VECTOR_WIDE(height) case height: run_tile(t, from, height, 1, false); break;
 static NN_NOINLINE void run_vector_tile(const gemm_panel *t, int64_t from, int64_t rows) {
     switch (rows) {
-    VECTOR_WIDE(12) VECTOR_WIDE(10) VECTOR_WIDE(8) VECTOR_WIDE(6) VECTOR_WIDE(4) VECTOR_WIDE(2) VECTOR_WIDE(1)
+    VECTOR_WIDE(12) VECTOR_WIDE(8) VECTOR_WIDE(6) VECTOR_WIDE(4) VECTOR_WIDE(2) VECTOR_WIDE(1)
     default: run_parts(run_vector_tile, t, from, rows); break;
     }
 }
