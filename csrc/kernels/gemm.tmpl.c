@@ -131,7 +131,8 @@ NN_INLINE void run_half(const gemm_panel *t, int64_t from, int rows) {
 
 /*
  * Each height's tile is ten times as long as its inner loop, and all of them would be a fortieth of the library: the
- * rarer heights are two tiles or three. (Copies of what was just written, piece by piece, would have to wait for it.)
+ * rarer heights are two tiles or three. They share t and are told where they begin: to copy what was written just now,
+ * field by field, takes longer than a small tile.
  */
 typedef void run_rows(const gemm_panel *t, int64_t from, int64_t rows);
 static NN_NOINLINE void run_parts(run_rows *run, const gemm_panel *t, int64_t from, int64_t rows) {
