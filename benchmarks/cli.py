@@ -23,15 +23,16 @@ from benchmarks.roofline import ROOF, ROOF_ALONE
 SCHEMA = 1  # of the JSON file
 INTERRUPTED = 130  # a shell's status for a command ended by Ctrl-C
 PEERS_HELP = f"comma-separated, of {', '.join(PEERS)} (default: {','.join(DEFAULT_PEERS)})"
-FAMILIES_HELP = f"{', '.join(FAMILIES)} (default: all but {' and '.join(ON_REQUEST)})"
+FAMILIES_HELP = f"{', '.join(FAMILIES)} (default: all but {', '.join(ON_REQUEST)})"
 
 EPILOG = """\
-Families: each kind of layer by itself, optim (the update alone), step (whole training steps,
-epochs, predictions), build (compiling a step, before its first call, beside JAX's), overhead
-(the training loop, an idle callback and the imported inspection against the same work without:
-0.87 is 15 % more time), parallel (several Steps in as many Python threads; with --scaling), mnist
-(three epochs, and the README's recipe of six, beside PyTorch's plain loops: whole time and
-accuracy; needs NNCORE_DATA).
+Families: each kind of layer by itself, gemm (the products of Linear without Python around them,
+beside OpenBLAS and MKL; builds the engine once more), optim (the update alone), step (whole
+training steps, epochs, predictions), build (compiling a step, before its first call, beside JAX's),
+overhead (the training loop, an idle callback and the imported inspection against the same work
+without: 0.87 is 15 % more time), parallel (several Steps in as many Python threads; with
+--scaling), mnist (three epochs, and the README's recipe of six, beside PyTorch's plain loops: whole
+time and accuracy; needs NNCORE_DATA).
 
 Times are medians over rounds in which the contestants take turns, each in a process of its own on
 the same cores. The ratio compares our fastest contestant with the fastest of all peers' settings,

@@ -7,6 +7,7 @@ from benchmarks.cases import (
     activation,
     build,
     conv,
+    gemm,
     layers,
     linear,
     mnist,
@@ -20,6 +21,7 @@ from benchmarks.cases import (
 FAMILIES: dict[str, tuple[Case, ...]] = {
     "pool": pool.CASES,
     "linear": linear.CASES,
+    "gemm": gemm.CASES,
     "conv": conv.CASES,
     "activation": activation.CASES,
     "layers": layers.CASES,
@@ -30,8 +32,9 @@ FAMILIES: dict[str, tuple[Case, ...]] = {
     "parallel": parallel.CASES,
     "mnist": mnist.CASES,
 }
-ON_REQUEST = ("parallel", "mnist")
-"""Families that are measured only when named: they need several cores, or data and minutes."""
+ON_REQUEST = ("gemm", "parallel", "mnist")
+"""Families that are measured only when named: they need a build, several cores,
+or data and minutes."""
 
 
 def find(family: str, name: str) -> Case:

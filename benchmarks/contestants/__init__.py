@@ -14,6 +14,7 @@ COMPILED = ("step", "build", "overhead", "parallel", "mnist")
 
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("nncore", OURS, "nncore_"),
+    Contestant("nncore kernel", OURS, "products", "nncore", families=("gemm",)),
     Contestant("nncore channels_last", OURS, "nncore_", "channels_last", families=IMAGES),
     Contestant("nncore compiled", OURS, "nncore_", "compiled", families=COMPILED),
     Contestant(BARE, BARE, "nncore_", "without", package=OURS, families=("overhead",)),
@@ -35,11 +36,13 @@ CONTESTANTS: tuple[Contestant, ...] = (
         families=("activation", "step"),
     ),
     Contestant("jax", "jax", "jax_"),
+    Contestant("openblas", "openblas", "products", "openblas", "numpy", families=("gemm",)),
+    Contestant("mkl", "mkl", "products", "mkl", "torch", families=("gemm",)),
     Contestant("numpy", "numpy", "numpy_"),
     Contestant("numpy loop", "numpy", "numpy_", "per-sample", families=("linear", "step")),
 )
-PEERS = ("numpy", "torch", "jax", "torch-compile")
-DEFAULT_PEERS = PEERS[:3]
+PEERS = ("numpy", "torch", "jax", "openblas", "mkl", "torch-compile")
+DEFAULT_PEERS = PEERS[:5]
 
 DISTRIBUTIONS = {"nncore": ("nncore-cpu",), "jax": ("jax", "jaxlib")}
 """What is installed for a package, where that is not one distribution of the same name."""

@@ -47,9 +47,9 @@ typedef struct gemm_panel {
 void NN_SYMBOL(gemm_run_panel)(gemm_panel *t, int64_t m);
 #define gemm_run_panel NN_SYMBOL(gemm_run_panel)
 
-/* Rows of the next tile where `m` are left: `most`, the last two balanced. */
+/* Rows of the next tile where `m` are left: `most`, the last two balanced where the last would be low. */
 NN_INLINE int64_t gemm_next_rows(int64_t m, int64_t most) {
-    return m >= 2 * most || m <= most ? nn_min(m, most) : (m + 1) / 2;
+    return m > most + most / 2 || m <= most ? nn_min(m, most) : (m + 1) / 2;
 }
 
 #endif

@@ -33,11 +33,15 @@ static nn_kernel_id forward_kernel(int64_t n, int64_t in, int64_t out) {
     return NN_KERNEL_linear_forward;
 }
 
+static nn_kernel_id data_kernel(int64_t n) {
+    return n <= 2 ? NN_KERNEL_linear_backward_data_few : NN_KERNEL_linear_backward_data;
+}
+
 /*
  * Small batches do so little per element of dweight that it must pass through registers just once, in order. Up to
  * what size depends on how many elements a tile has.
  */
-static bool are_few(int64_t n, nn_dtype dtype) { return n <= (dtype == NN_FLOAT32 ? 2 : 8); }
+static bool are_few(int64_t n, nn_dtype dtype) { return n <= (dtype == NN_FLOAT32 ? 2 : 4); }
 
 static nn_kernel_id weight_kernel(int64_t n, nn_dtype dtype) {
     return are_few(n, dtype) ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
@@ -120,7 +124,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->overwrites = true;
     const bool outer = op->dtype == NN_FLOAT32 && n == 1 && in % OUTER_ROWS == 0 && op->weight_count >= OUTER_WEIGHTS;
     op->finishes = outer || (op->weight_count >= STRIP_WEIGHTS && n <= STRIP_SAMPLES);
-    op->descends = op->weight_count >= STRIP_WEIGHTS && n <= NN_LINEAR_DEPTH / nn_dtype_bytes(op->dtype);
+    op->descends = op->weight_count >= STRIP_WEIGHTS && n <= NN_LINEAR_DEPTH;
     return NN_OK;
 }
 
@@ -149,11 +153,11 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
         if (io->dbias) memset(io->dbias, 0, (size_t)(args->out * element));
     }
     if (io->dx)
-        nn_parallel(nn_kernel(NN_KERNEL_linear_backward_data, op->dtype), args, args->in,
+        nn_parallel(nn_kernel(data_kernel(args->n), op->dtype), args, args->in,
                     args->n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE, op->flops);
     if (args->n == 0 || !(io->dweight || io->dbias)) return NN_OK;
     nn_kernel_fn *kernel = nn_kernel(weight_kernel(args->n, op->dtype), op->dtype);
-    if (io->finish && io->finish->plain && io->finish->aside && args->n <= NN_LINEAR_DEPTH / element) {
+    if (io->finish && io->finish->plain && io->finish->aside && args->n <= NN_LINEAR_DEPTH) {
         args->descent = io->finish->weight;
         args->rate = io->finish->rate;
         if (args->n <= DESCENT_SAMPLES) kernel = nn_kernel(NN_KERNEL_linear_descent, op->dtype);

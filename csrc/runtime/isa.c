@@ -20,12 +20,13 @@
 #ifdef NN_BUILD_AVX512
 #define NN_KERNEL(name)
 #define NN_WIDE_KERNEL(name) nn_kernel_fn nn_##name##_avx512_f32;
+#define NN_WIDE_PRODUCT(name) nn_kernel_fn nn_##name##_avx512_f32, nn_##name##_avx512_f64;
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
 #endif
 
 /*
- * Few kernels have a form of 512 bits, and none in float64: the whole list would be a sixth of the library, and most
+ * Few kernels have a form of 512 bits, and two in float64: the whole list would be a sixth of the library, and most
  * are as fast in AVX2 on the processors measured. What has none runs AVX2's.
  */
 #ifdef NN_BUILD_AVX2
@@ -63,6 +64,7 @@ static nn_kernel_fn *const table[NN_ISAS][NN_DTYPES][NN_KERNELS] = {
 #undef NN_KERNEL
     }, {
 #define NN_KERNEL(name) [NN_KERNEL_##name] = NN_NARROWER(f64, name),
+#define NN_WIDE_PRODUCT(name) [NN_KERNEL_##name] = nn_##name##_avx512_f64,
 #include "../kernels/kernels.def"
 #undef NN_KERNEL
     }},
@@ -80,12 +82,13 @@ static const char *const kernel_names[NN_KERNELS] = {
 /*
  * Long polynomials and quotients of one element at a time, and products whose every element is one chain of sums:
  * vectors of 512 bits take up to half the time of two of 256 (Zen 4), and give the same bits (but for Adam's quotient). So
- * float32 has them by default where the CPU has them, though AVX2 does the rest.
+ * they are the default where the CPU has them, though AVX2 does the rest.
  */
 static const bool lanewise[NN_KERNELS] = {
     [NN_KERNEL_linear_forward] = true,         [NN_KERNEL_linear_pack_input] = true,
     [NN_KERNEL_linear_forward_swapped] = true, [NN_KERNEL_linear_backward_data] = true,
     [NN_KERNEL_linear_backward_weight] = true, [NN_KERNEL_linear_backward_weight_rows] = true,
+    [NN_KERNEL_linear_backward_data_few] = true,
     [NN_KERNEL_sigmoid_forward] = true, [NN_KERNEL_tanh_forward] = true,       [NN_KERNEL_elu_forward] = true,
     [NN_KERNEL_gelu_forward] = true,    [NN_KERNEL_gelu_tanh_forward] = true,  [NN_KERNEL_elu_backward_input] = true,
     [NN_KERNEL_gelu_backward] = true,   [NN_KERNEL_gelu_tanh_backward] = true, [NN_KERNEL_softplus_forward] = true,
@@ -95,7 +98,7 @@ static const bool lanewise[NN_KERNELS] = {
 };
 
 static nn_isa active = NN_ISA_BASELINE;
-static bool wider; /* lanewise kernels of float32 run with AVX-512 */
+static bool wider; /* lanewise kernels run with AVX-512 */
 
 bool nn_isa_available(nn_isa isa) {
     if (isa == NN_ISA_BASELINE) return true;
@@ -134,7 +137,7 @@ nn_isa nn_isa_active(void) { return active; }
 const char *nn_isa_name(nn_isa isa) { return (int)isa >= 0 && isa < NN_ISAS ? isa_names[isa] : "unknown"; }
 
 nn_kernel_fn *nn_kernel(nn_kernel_id id, nn_dtype dtype) {
-    return table[wider && lanewise[id] && dtype == NN_FLOAT32 ? NN_ISA_AVX512 : active][dtype][id];
+    return table[wider && lanewise[id] ? NN_ISA_AVX512 : active][dtype][id];
 }
 
 int nn_kernel_count(void) { return NN_KERNELS; }
