@@ -50,6 +50,10 @@ LAYERS = {
         (12, 11, 12),
     ),
     "pairs": (
+        lambda d: (nn.Conv2d(3, 16, 5, dtype=d), nn.Conv2d(16, 4, 1, dtype=d)),
+        (3, 13, 14),
+    ),
+    "pairs of dy": (
         lambda d: (nn.Conv2d(3, 6, 3, padding=1, dtype=d), nn.Conv2d(6, 16, 5, dtype=d)),
         (3, 13, 14),
     ),
@@ -66,7 +70,7 @@ LAYERS = {
     ),
     "bands": (
         lambda d: (nn.Conv2d(1, 20, 1, dtype=d), nn.Conv2d(20, 1, 2, dtype=d)),
-        (1, 60, 70),
+        (1, 100, 70),
     ),
     "transposed": (
         lambda d: (nn.ConvTranspose2d(3, 5, 3, dtype=d), nn.ConvTranspose2d(5, 2, 3, 2, dtype=d)),
