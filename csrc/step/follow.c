@@ -8,30 +8,31 @@
 #include "../ops/op.h"
 #include "step.h"
 
+/* Whether one node reads a value, one that a node has computed, and nobody else. */
+static bool is_read_once(const nn_step *step, int64_t value) {
+    return value >= step->sources && step->values[value].readers == 1 && step->values[value].output < 0;
+}
+
 bool nn_step_alone(const nn_step *step, const step_node *node) {
-    const int64_t x = node->given.inputs[0];
-    return node->given.op.elementwise && !node->merged && x >= step->sources && step->values[x].readers == 1 &&
-           step->values[x].output < 0;
+    return node->given.op.elementwise && !node->merged && is_read_once(step, node->given.inputs[0]);
 }
 
 static bool follows(const step_node *node) { return node->given.op.follows && !node->given.calls; }
 
+/* Backward, too, only where it would be done in place: the gradients of x and y lie in one array. */
+static bool may_be_followed(const nn_step *step, const step_node *node) {
+    return nn_step_alone(step, node) && node->given.op.tells && !node->given.calls;
+}
+
 void nn_step_follow(nn_step *step) {
-    const int64_t sources = step->sources;
+    step_node *nodes = step->nodes;
     for (int64_t i = 0; i < step->count; i++) {
-        step_node *node = &step->nodes[i];
-        node->followed[0] = node->followed[1] = -1;
-        if (!nn_step_alone(step, node) || !node->given.op.tells || node->given.calls) continue;
-        const int64_t before = node->given.inputs[0] - sources;
-        if (follows(&step->nodes[before])) node->followed[0] = before;
-    }
-    for (int64_t i = 0; i < step->count; i++) {
-        const int64_t x = step->nodes[i].given.inputs[0];
-        if (!follows(&step->nodes[i]) || !step->values[sources + i].live || x < sources) continue;
-        step_node *node = &step->nodes[x - sources]; /* in place, so that dx is where the gradient of y is */
-        if (nn_step_alone(step, node) && node->given.op.tells && !node->given.calls && step->values[x].readers == 1 &&
-            step->values[x].output < 0)
-            node->followed[1] = i;
+        nodes[i].followed[0] = nodes[i].followed[1] = -1;
+        const int64_t x = nodes[i].given.inputs[0], before = x - step->sources;
+        if (may_be_followed(step, &nodes[i]) && follows(&nodes[before])) nodes[i].followed[0] = before;
+        if (follows(&nodes[i]) && step->values[step->sources + i].live && is_read_once(step, x) &&
+            may_be_followed(step, &nodes[before]))
+            nodes[before].followed[1] = i; /* which was before this one: its own turn is over */
     }
 }
 
