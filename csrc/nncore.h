@@ -132,6 +132,8 @@ typedef struct nn_op {
     bool finishes;          /* and, where it overwrites, nn_io.finish: it pays for this weight and batch */
     bool descends;          /* the same for a finish that is plain and, from the second batch on, aside */
     bool elementwise;       /* an activation: y may lie where x does, dx where dy does */
+    bool tells;             /* an activation of one kernel each way: nn_io.told is heeded */
+    bool follows;           /* nn_io.after_y and after_dx are heeded */
     bool indices;           /* Embedding: x is int64, and has no gradient */
     int inputs;             /* arrays read beside weights: 1 + more_count, or planning fails */
     bool loss;              /* a target is read, and unless nothing is reduced y is ONE double */
@@ -180,6 +182,10 @@ typedef struct nn_io {
     const void *dy; /* losses: ONE double, the factor on their gradient, NULL means 1; not reduced: an array like y */
     bool overwrite; /* write dweight and dbias instead of adding; only where op.overwrites */
     const nn_finish *finish; /* or NULL: then with dx complete before the first part, since the weight may change */
+
+    /* What is done to each part of y, or of dx unless that is NULL, as soon as it is written; or NULL. */
+    const struct nn_after *after_y, *after_dx;
+    struct nn_after *told; /* not NULL: an activation is not run, but said how, for others to do it part by part */
 } nn_io;
 
 const char *nn_op_name(nn_kind kind);

@@ -67,6 +67,8 @@ nn_status nn_step_forward(nn_step *step, const void *const *x, int64_t n, int64_
 nn_status nn_step_backward(nn_step *step, const void *const *dy, void *const *dx, bool parameters, int64_t *node,
                            nn_error *error);
 bool nn_step_merged(const nn_step *step, int64_t node); /* whether the one after it does its work, and it is not run */
+/* The node that applies an activation to what it writes, be it y or dx: then the activation's own is not run; or -1. */
+int64_t nn_step_followed(const nn_step *step, int64_t node, bool forward);
 bool nn_step_learns(const nn_step *step, int64_t node); /* whether training runs its backward */
 int64_t nn_step_recorded(const nn_step *step); /* samples of the forward that waits for its backward, or -1 */
 void nn_step_forget(nn_step *step);            /* it waits no longer: the weights have changed */

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernel.h"
+
 /* One axis of a correlation. Taps outside the source are padding: they take part in nothing. */
 typedef struct nn_conv_axis {
     int64_t source, dest;             /* sizes of the two images */
@@ -34,6 +36,9 @@ typedef struct nn_conv2d_args {
     const void *dy;     /* backward_weight: (n, h, w, groups * columns) */
     void *partial;      /* backward_weight: per piece sums in packed order, then those of dy */
 
+    nn_kernel_fn *after;    /* correlations: what is done to rows of dest, of all channels, once they are written; or NULL */
+    const void *after_args;
+
     int64_t n, groups, rows, columns;
     int64_t row_stride, column_stride, group_stride, kernel_width; /* of the weight, in elements */
     nn_conv_axis axis[2];                                          /* height, width */
@@ -51,6 +56,12 @@ typedef struct nn_conv2d_args {
 /* Winograd: quads transformed at a time, a multiple of the rows of every register tile; products of a quad;
    and the fewest channels on a side. */
 enum { NN_WINOGRAD_QUADS = 48, NN_WINOGRAD_POSITIONS = 16, NN_WINOGRAD_CHANNELS = 12 };
+
+/* Rows begin to end of dest, of one image or of many, one below the other, are written. */
+static inline void nn_conv2d_written(const nn_conv2d_args *c, int64_t begin, int64_t end) {
+    const int64_t row = c->axis[1].dest * c->groups * c->columns;
+    if (c->after && begin < end) c->after(c->after_args, begin * row, end * row);
+}
 
 /* Along the width alone: products of a pair of elements, and pairs in a chunk, about. */
 static inline int64_t nn_conv_products(int64_t taps) { return taps / 2 * 3 + taps % 2; }

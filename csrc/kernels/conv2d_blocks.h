@@ -148,6 +148,8 @@ NN_INLINE void conv_pieces(const nn_conv2d_args *c, conv_rectangle_fn *rectangle
                 rectangle(c, n_begin, n_end, &h, &w);
             }
         }
+        const int64_t height = c->axis[0].dest;
+        for (int64_t n = n_begin; n < n_end; n++) nn_conv2d_written(c, n * height + first, n * height + limit);
     }
 }
 

@@ -215,8 +215,11 @@ NN_DEFINE_KERNEL(conv2d_pairs_data) {
     const nn_conv2d_args *c = args;
     for (int64_t piece = begin; piece < end; piece++) {
         const int64_t n_end = nn_min((piece + 1) * c->piece_images, c->n);
-        for (int64_t n = piece * c->piece_images; n < n_end; n += IMAGES)
-            paired_images(c, (REAL *)c->partial + piece * c->partial_size, n, nn_min(IMAGES, n_end - n));
+        for (int64_t n = piece * c->piece_images; n < n_end; n += IMAGES) {
+            const int64_t images = nn_min(IMAGES, n_end - n), height = c->axis[0].dest;
+            paired_images(c, (REAL *)c->partial + piece * c->partial_size, n, images);
+            nn_conv2d_written(c, n * height, (n + images) * height);
+        }
     }
 }
 

@@ -135,6 +135,8 @@ static void conv_pair_pieces(const nn_conv2d_args *c, int64_t begin, int64_t end
         for (pair_chunk chunk = {.n = piece * c->piece_images}; next_chunk(c, n_end, &chunk);) {
             const pair_cells cells = transform_cells((REAL *)c->partial + piece * c->partial_size, c, &chunk);
             sum_chunk(c, &cells, &chunk);
+            const int64_t height = c->axis[0].dest, row = chunk.n * height + chunk.row;
+            nn_conv2d_written(c, row, row + (chunk.images - 1) * height + chunk.rows);
         }
     }
 }

@@ -154,6 +154,12 @@ static void transform_quads(const nn_conv2d_args *c, const REAL *products, quad_
 
 /* ---- the kernel --------------------------------------------------------------------------------------- */
 
+/* The row of dest, counted through all images, that quad `quad` begins. */
+static int64_t row_of_quad(const nn_conv2d_args *c, int64_t quad) {
+    const quad_place place = place_of_quad(c, quad);
+    return place.n * c->axis[0].dest + 2 * place.i;
+}
+
 NN_DEFINE_KERNEL(conv2d_winograd) {
     const nn_conv2d_args *c = args;
     const int64_t quads = c->n * c->quads[0] * c->quads[1];
@@ -171,6 +177,7 @@ NN_DEFINE_KERNEL(conv2d_winograd) {
                 .count = count, .rows = c->rows, .columns = c->columns, .row_stretch = c->row_stretch,
                 .row_plane = c->row_plane, .column_stretch = c->column_stretch, .column_plane = c->column_plane});
             transform_quads(c, products, place, count);
+            nn_conv2d_written(c, row_of_quad(c, quad), row_of_quad(c, quad + count)); /* whole rows of quads */
         }
     }
 }

@@ -91,6 +91,7 @@ nn_status nn_conv2d_plan_sizes(nn_op *op, nn_error *error) {
     if (op->forward_bytes < 0 || op->backward_bytes < 0)
         return nn_fail(error, NN_MEMORY_ERROR, "x", -1, n, "small enough to count in", INT64_MAX);
     op->needs = NN_NEEDS_X;
+    op->follows = true;
     return NN_OK;
 }
 
@@ -184,6 +185,19 @@ static void correlate(const nn_op *op, nn_conv2d_args *args, int64_t work) {
                 args, pieces, 1, work);
 }
 
+static void set_after(const nn_op *op, nn_conv2d_args *args, const nn_after *after) {
+    if (!after) return;
+    args->after = nn_kernel(after->kernel, op->dtype);
+    args->after_args = &after->args;
+}
+
+/* A pass of its own over dx, where it is not written row by row. */
+static void run_after(const nn_op *op, const nn_after *after) {
+    if (after)
+        nn_parallel(nn_kernel(after->kernel, op->dtype), &after->args, op->x_count, NN_ACTIVATION_PIECE,
+                    3 * op->x_count * nn_dtype_bytes(op->dtype));
+}
+
 static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
     (void)error;
     if (op->x[0] == 0) return NN_OK;
@@ -191,6 +205,7 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
                            .packed = io->work, .n = op->x[0],
                            .axis = {forward_axis(op, 0), forward_axis(op, 1)}};
     set_weight(&args, op, true);
+    set_after(op, &args, io->after_y);
     if (nn_conv2d_is_winograd(op, NN_CONV2D_FORWARD)) nn_conv2d_winograd(op, &args);
     else if (nn_conv2d_is_paired_forward(op)) nn_conv2d_paired_forward(op, &args);
     else correlate(op, &args, op->flops);
@@ -201,20 +216,21 @@ void nn_conv2d_backward_data(const nn_op *op, const nn_io *io, const void *bias)
     nn_conv2d_args args = {.dest = io->dx, .source = io->dy, .weight = io->weight, .bias = bias, .packed = io->work,
                            .n = op->x[0]};
     set_weight(&args, op, false);
+    int64_t phases[2];
+    for (int axis = 0; axis < 2; axis++) {
+        args.axis[axis] = backward_axis(op, axis, 0);
+        phases[axis] = op->window.stride[axis];
+        if (phases[axis] > op->x[2 + axis]) phases[axis] = op->x[2 + axis];
+    }
+    const bool by_rows = phases[0] == 1 && phases[1] == 1;
+    if (by_rows) set_after(op, &args, io->after_dx);
     if (nn_conv2d_is_winograd(op, NN_CONV2D_DATA)) {
-        for (int axis = 0; axis < 2; axis++) args.axis[axis] = backward_axis(op, axis, 0);
         nn_conv2d_winograd(op, &args);
         return;
     }
     if (nn_conv2d_is_paired_data(op)) {
-        for (int axis = 0; axis < 2; axis++) args.axis[axis] = backward_axis(op, axis, 0);
         nn_conv2d_paired_data(op, &args);
         return;
-    }
-    int64_t phases[2];
-    for (int axis = 0; axis < 2; axis++) {
-        phases[axis] = op->window.stride[axis];
-        if (phases[axis] > op->x[2 + axis]) phases[axis] = op->x[2 + axis];
     }
     for (int64_t h = 0; h < phases[0]; h++) {
         args.axis[0] = backward_axis(op, 0, h);
@@ -223,6 +239,7 @@ void nn_conv2d_backward_data(const nn_op *op, const nn_io *io, const void *bias)
             correlate(op, &args, op->flops / phases[0] / phases[1]);
         }
     }
+    if (!by_rows) run_after(op, io->after_dx);
 }
 
 /* Of the weight and the bias; and that of x, where it is joint. */
@@ -253,6 +270,7 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     const bool joint = nn_conv2d_is_joint(op);
     if (io->dweight || io->dbias || (joint && io->dx)) backward_weight(op, io);
     if (io->dx && !joint) nn_conv2d_backward_data(op, io, NULL);
+    if (io->dx && joint) run_after(op, io->after_dx);
     return NN_OK;
 }
 

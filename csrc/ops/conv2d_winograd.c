@@ -116,7 +116,12 @@ void nn_conv2d_winograd(const nn_op *op, nn_conv2d_args *args) {
     set_sizes(op, args, args->rows, args->columns);
     const int64_t packed_bytes = bytes_of(op, packed_size(op, args->rows, args->columns));
     args->partial = (char *)args->packed + packed_bytes;
-    const int64_t pieces = set_pieces(op, args, MOST_PIECES);
+    set_pieces(op, args, MOST_PIECES);
+    /* Whole rows of quads, so that a piece writes whole rows of dest. */
+    const int64_t rows = op->x[0] * args->quads[0];
+    const int64_t piece_rows = (args->piece_quads + args->quads[1] - 1) / args->quads[1];
+    const int64_t pieces = (rows + piece_rows - 1) / piece_rows;
+    args->piece_quads = piece_rows * args->quads[1];
     nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd_pack, op->dtype), args, args->rows, 8, PACK_WORK * packed_bytes);
     nn_parallel(nn_kernel(NN_KERNEL_conv2d_winograd, op->dtype), args, pieces, 1, op->flops);
 }

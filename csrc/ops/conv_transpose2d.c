@@ -50,6 +50,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     const int64_t sums_bytes = sums.y_count * nn_dtype_bytes(op->dtype);
     if (sums_bytes > op->backward_bytes) op->backward_bytes = sums_bytes;
     op->needs = NN_NEEDS_X;
+    op->follows = true;
     return NN_OK;
 }
 
@@ -68,7 +69,8 @@ static nn_op planned_mirror(const nn_op *op) {
 static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
     (void)error;
     const nn_op m = planned_mirror(op);
-    const nn_io data = {.dx = io->y, .dy = io->x, .weight = io->weight, .work = io->work};
+    const nn_io data = {.dx = io->y, .dy = io->x, .weight = io->weight, .work = io->work,
+                        .after_dx = io->after_y};
     if (op->x[0] > 0) nn_conv2d_backward_data(&m, &data, io->bias);
     return NN_OK;
 }
@@ -86,7 +88,8 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     if (status == NN_OK && io->dweight)
         status = nn_op_backward(&m, &(nn_io){.x = io->dy, .dy = io->x, .dweight = io->dweight, .work = io->work}, error);
     if (status == NN_OK && io->dx)
-        status = nn_op_forward(&m, &(nn_io){.y = io->dx, .x = io->dy, .weight = io->weight, .work = io->work}, error);
+        status = nn_op_forward(&m, &(nn_io){.y = io->dx, .x = io->dy, .weight = io->weight, .work = io->work,
+                                            .after_y = io->after_dx}, error);
     return status;
 }
 

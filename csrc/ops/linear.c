@@ -47,6 +47,37 @@ static nn_kernel_id weight_kernel(int64_t n, nn_dtype dtype) {
     return are_few(n, dtype) ? NN_KERNEL_linear_backward_weight_rows : NN_KERNEL_linear_backward_weight;
 }
 
+/* ---- columns of y or dx, and what is done to them ------------------------------------------------------ */
+
+typedef struct columns_args {
+    nn_linear_args linear;
+    nn_kernel_fn *kernel, *after;
+    const nn_activation_args *after_args;
+    int64_t width; /* of a row */
+} columns_args;
+
+static void run_columns_then_after(const void *args, int64_t begin, int64_t end) {
+    const columns_args *c = args;
+    c->kernel(&c->linear, begin, end);
+    const bool whole = end - begin == c->width;
+    const int64_t rows = whole ? 1 : c->linear.n, width = whole ? c->linear.n * c->width : c->width;
+    if (whole) end = width;
+    for (int64_t i = 0; i < rows; i++) c->after(c->after_args, i * width + begin, i * width + end);
+}
+
+/* A piece's rows are in the first-level cache when `after` comes to them. */
+static void run_columns(const nn_op *op, nn_kernel_id id, const nn_linear_args *args, const nn_after *after, int64_t width,
+                        int64_t piece) {
+    nn_kernel_fn *kernel = nn_kernel(id, op->dtype);
+    if (!after) {
+        nn_parallel(kernel, args, width, piece, op->flops);
+        return;
+    }
+    const columns_args columns = {.linear = *args, .kernel = kernel, .after = nn_kernel(after->kernel, op->dtype),
+                                  .after_args = &after->args, .width = width};
+    nn_parallel(run_columns_then_after, &columns, width, piece, op->flops);
+}
+
 /* ---- the weight's gradient, in strips ----------------------------------------------------------------- */
 
 /*
@@ -121,7 +152,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->bias_count = out;
     op->forward_bytes = packed;
     op->needs = NN_NEEDS_X;
-    op->overwrites = true;
+    op->overwrites = op->follows = true;
     const bool outer = op->dtype == NN_FLOAT32 && n == 1 && in % OUTER_ROWS == 0 && op->weight_count >= OUTER_WEIGHTS;
     op->finishes = outer || (op->weight_count >= STRIP_WEIGHTS && n <= STRIP_SAMPLES);
     op->descends = op->weight_count >= STRIP_WEIGHTS && n <= NN_LINEAR_DEPTH;
@@ -136,7 +167,7 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
     if (id == NN_KERNEL_linear_forward_swapped)
         nn_parallel(nn_kernel(NN_KERNEL_linear_pack_input, op->dtype), &args, args.n, NN_LINEAR_PACK_PIECE,
                     PACK_WORK * op->x_count);
-    nn_parallel(nn_kernel(id, op->dtype), &args, args.out, NN_LINEAR_PIECE, op->flops);
+    run_columns(op, id, &args, io->after_y, args.out, NN_LINEAR_PIECE);
     return NN_OK;
 }
 
@@ -153,8 +184,8 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
         if (io->dbias) memset(io->dbias, 0, (size_t)(args->out * element));
     }
     if (io->dx)
-        nn_parallel(nn_kernel(data_kernel(args->n), op->dtype), args, args->in,
-                    args->n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE, op->flops);
+        run_columns(op, data_kernel(args->n), args, io->after_dx, args->in,
+                    args->n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE);
     if (args->n == 0 || !(io->dweight || io->dbias)) return NN_OK;
     nn_kernel_fn *kernel = nn_kernel(weight_kernel(args->n, op->dtype), op->dtype);
     if (io->finish && io->finish->plain && io->finish->aside && args->n <= NN_LINEAR_DEPTH) {

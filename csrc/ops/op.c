@@ -33,7 +33,8 @@ nn_status nn_op_plan(nn_op *op, nn_error *error) {
     op->saved_bytes = op->forward_bytes = op->backward_bytes = op->flops = 0;
     op->weight_count = op->bias_count = op->target_count = 0;
     op->needs = 0;
-    op->overwrites = op->finishes = op->descends = op->elementwise = op->loss = op->reads_labels = op->indices = false;
+    op->overwrites = op->finishes = op->descends = op->elementwise = op->tells = op->follows = false;
+    op->loss = op->reads_labels = op->indices = false;
     op->inputs = 1;
     nn_status status = ops[op->kind].class->plan(op, error);
     if (status != NN_OK) return status;

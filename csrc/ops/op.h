@@ -6,7 +6,15 @@
 #ifndef NN_OP_H
 #define NN_OP_H
 
+#include "../kernels/activation.h"
+#include "../kernels/kernel_id.h"
 #include "../nncore.h"
+
+/* An activation, forward or backward, that whoever writes what it reads applies to each part: its kernel and buffers. */
+typedef struct nn_after {
+    nn_kernel_id kernel;
+    nn_activation_args args;
+} nn_after;
 
 typedef struct nn_op_class {
     nn_status (*plan)(nn_op *op, nn_error *error);

@@ -6,7 +6,11 @@
 #include "arithmetic.h"
 #include "elementwise.h"
 
-static nn_status plan(nn_op *op, nn_error *error) { return nn_elementwise_plan(op, 2, 0, error); }
+static nn_status plan(nn_op *op, nn_error *error) {
+    const nn_status status = nn_elementwise_plan(op, 2, 0, error);
+    op->tells = false; /* its kernel is one of arithmetic */
+    return status;
+}
 
 static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
     (void)error;

@@ -32,7 +32,7 @@ static void set_node_lifetimes(nn_step *step, int64_t i) {
     const nn_op *op = &node->given.op;
     step_value *y = &step->values[step->sources + i];
     const int64_t back = time_backward(step, i);
-    alive_at(&y->y, time_forward(i));
+    alive_at(&y->y, time_forward(node->followed[0] < 0 ? i : node->followed[0]));
     if (y->live && op->needs & NN_NEEDS_Y) alive_at(&y->y, back);
     if (y->live) alive_at(&y->dy, back);
     alive_from(&node->saved, y->live ? op->saved_bytes : 0, time_forward(i), back);
@@ -80,13 +80,6 @@ static void take_in(nn_place *a, const nn_place *b) {
     alive_at(a, b->to);
 }
 
-/* Whether a node may write over what it reads, forward and backward: nobody else has it. */
-static bool is_in_place(const nn_step *step, const step_node *node) {
-    const int64_t x = node->given.inputs[0];
-    return node->given.op.elementwise && !node->merged && x >= step->sources && step->values[x].readers == 1 &&
-           step->values[x].output < 0;
-}
-
 /*
  * An activation writes over what it reads, where nobody else reads that: y over x, and dx over dy. So a layer and its
  * activation move half the bytes through the cache.
@@ -97,7 +90,7 @@ static void set_in_place(nn_step *step) {
     for (int64_t i = 0; i < step->count; i++) {
         const step_node *node = &step->nodes[i];
         const int64_t y = step->sources + i, x = node->given.inputs[0];
-        if (!is_in_place(step, node)) continue;
+        if (!nn_step_alone(step, node)) continue;
         if (node->given.op.needs & NN_NEEDS_X || step->nodes[x - step->sources].given.op.needs & NN_NEEDS_Y) continue;
         values[y].y_in = values[x].y_in;
         take_in(&values[values[x].y_in].y, &values[y].y);
@@ -105,7 +98,7 @@ static void set_in_place(nn_step *step) {
     for (int64_t i = step->count - 1; i >= 0; i--) {
         const step_node *node = &step->nodes[i];
         const int64_t y = step->sources + i, x = node->given.inputs[0];
-        if (!is_in_place(step, node)) continue;
+        if (!nn_step_alone(step, node)) continue;
         if (!values[y].dy.bytes || values[y].dy.bytes != values[x].dy.bytes) continue;
         values[x].dy_in = values[y].dy_in;
         take_in(&values[values[y].dy_in].dy, &values[x].dy);

@@ -170,5 +170,6 @@ nn_status nn_step_connect(nn_step *step, int64_t *node, nn_error *error) {
     mark_first_writers(step);
     mark_fusible(step);
     mark_added(step);
+    nn_step_follow(step);
     return NN_OK;
 }

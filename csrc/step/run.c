@@ -30,7 +30,7 @@ static nn_io *buffers(nn_step *step, step_node *node, const step_batch *batch) {
 
 nn_status nn_step_forward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error) {
     step_node *node = &step->nodes[i];
-    if (node->merged) return NN_OK;
+    if (node->merged || node->followed[0] >= 0) return NN_OK;
     nn_io *io = buffers(step, node, batch);
     const bool counts = batch->training && node->given.calls && node->given.op.training && node->given.op.x[0] > 0;
     if (counts) io->call = *node->given.calls;
@@ -50,7 +50,7 @@ static void add(const nn_step *step, void *dst, const void *src, int64_t value) 
 nn_status nn_step_backward_node(nn_step *step, int64_t i, const step_batch *batch, nn_error *error) {
     step_node *node = &step->nodes[i];
     const step_value *y = &step->values[step->sources + i];
-    if (batch->dx ? !y->live : batch->frozen || !node->trained) return NN_OK;
+    if (node->followed[1] >= 0 || (batch->dx ? !y->live : batch->frozen || !node->trained)) return NN_OK;
     nn_io *io = buffers(step, node, batch);
     io->dweight = batch->frozen ? NULL : node->given.dweight;
     io->dbias = batch->frozen ? NULL : node->given.dbias;

@@ -91,6 +91,7 @@ static nn_status build(nn_step *step, const nn_graph *graph, int64_t *node, nn_e
         return nn_fail(error, NN_MEMORY_ERROR, "arena bytes", -1, step->arena_bytes, "below", INT64_MAX);
     fill_scaled(step);
     fix_buffers(step);
+    nn_step_tell(step);
     return NN_OK;
 }
 
@@ -130,6 +131,10 @@ const void *nn_step_value(const nn_step *step, int64_t value) {
 int64_t nn_step_recorded(const nn_step *step) { return step->recorded; }
 
 bool nn_step_merged(const nn_step *step, int64_t node) { return step->nodes[node].merged; }
+
+int64_t nn_step_followed(const nn_step *step, int64_t node, bool forward) {
+    return step->nodes[node].followed[forward ? 0 : 1];
+}
 
 bool nn_step_learns(const nn_step *step, int64_t node) { return step->nodes[node + step->nodes[node].merged].trained; }
 

@@ -42,6 +42,10 @@ typedef struct step_node {
     bool overwrite;   /* its backward writes the gradients: they need not be zeroed */
     bool merged;      /* the node after it does its work: it is not run, its value is nowhere */
 
+    /* follow.c, forward and backward. */
+    int64_t followed[2]; /* an activation's: the node that applies it to what it writes, and this one is not run; or -1 */
+    nn_after after[2];   /* what that node is told */
+
     /* Of the weight alone; fuse.c. */
     bool fusible; /* the update may follow each part of the gradient: no other node has the weight */
     bool fused;   /* and does, in a batch of fused updates, */
@@ -76,6 +80,13 @@ struct nn_step {
 
 /* graph.c: checks what the nodes read, and marks who learns and whose gradients come first. */
 nn_status nn_step_connect(nn_step *step, int64_t *node, nn_error *error);
+
+/* follow.c: which activations are applied by the nodes that write what they read; and, once buffers have places, how. */
+void nn_step_follow(nn_step *step);
+void nn_step_tell(nn_step *step);
+
+/* Whether an activation may write over what it reads, forward and backward: nobody else has it. */
+bool nn_step_alone(const nn_step *step, const step_node *node);
 
 /* arena.c: gives every buffer of the step its offset; sets arena_bytes. */
 nn_status nn_step_layout(nn_step *step, nn_error *error);

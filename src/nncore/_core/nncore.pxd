@@ -231,6 +231,7 @@ cdef extern from "nncore.h" nogil:
                                nn_error *error)
     int64_t nn_step_recorded(const nn_step *step)
     bint nn_step_merged(const nn_step *step, int64_t node)
+    int64_t nn_step_followed(const nn_step *step, int64_t node, cbool forward)
     bint nn_step_learns(const nn_step *step, int64_t node)
     void nn_step_forget(nn_step *step)
     void nn_step_unseen(nn_step *step, cbool unseen)

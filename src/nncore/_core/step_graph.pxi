@@ -229,6 +229,10 @@ cdef class _Graph:
         """Whether the node after it does its work."""
         return bool(nn_step_merged(self._step, node))
 
+    def followed(self, int64_t node, bint forward):
+        """The node that applies an activation to what it writes, be it y or dx; or -1."""
+        return nn_step_followed(self._step, node, forward)
+
     def fusible(self, int64_t node, bint plain):
         """Whether the update of its weight, a plain one or any, may follow the gradient part by part."""
         return bool(nn_step_fusible(self._step, node, plain))

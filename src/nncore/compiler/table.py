@@ -12,27 +12,34 @@ def show(nodes: list[Node], core: Any, *, updates: bool = False, plain: bool = F
 
     `backward` says whether training runs it: nothing frozen has one, unless something that learns
     lies before it. `fused with` is a layer, where the two are one operation, shown in the row of
-    the second; or the update of the weight, where that follows its gradient from the cache, which
-    is for `updates`, where no gradient is needed for anything else. `plain` says that they are
-    param - lr gradient, and that is all.
+    the second; or, of an activation, the layer that applies it to what it writes, y of the one
+    before and the gradient of the one behind; or the update of the weight, where that follows its
+    gradient from the cache, which is for `updates`, where no gradient is needed for anything else.
+    `plain` says that they are param - lr gradient, and that is all.
 
     Bytes are those of the output in the arena, with its gradient and what is saved for backward:
     buffers that are never alive together share memory, so the arena is smaller than their sum.
     """
+    fused: list[list[str]] = [[] for _ in nodes]
+    for index in range(len(nodes)):
+        others = [core.followed(index, True), core.followed(index, False)]
+        if core.merged(index):
+            others.append(index + 1)
+        for other in others:
+            if other >= 0:
+                fused[index].append(nodes[other].label)
+                fused[other].append(nodes[index].label)
     rows = [_HEAD]
     for index, node in enumerate(nodes):
         places = core.places(index)
         held = sum(place[1] for place in places.values())
         shape = "x".join(str(size) for size in node.y_shape)
         learns = "yes" if core.learns(index) else "-"
-        fused, flops = "", core.flops(index)
-        if core.merged(index):
-            fused, flops = nodes[index + 1].label, 0
-        elif index and core.merged(index - 1):
-            fused = nodes[index - 1].label
-        elif updates and core.fusible(index, plain):
-            fused = "update"
-        rows.append((node.kind, node.label, shape, f"{held:,}", f"{flops:,}", learns, fused))
+        flops = 0 if core.merged(index) else core.flops(index)
+        if updates and core.fusible(index, plain):
+            fused[index].append("update")
+        partners = ", ".join(fused[index])
+        rows.append((node.kind, node.label, shape, f"{held:,}", f"{flops:,}", learns, partners))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = [
         "  ".join(
