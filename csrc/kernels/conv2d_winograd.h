@@ -140,8 +140,10 @@ static inline void transform_patches(const nn_conv2d_args *c, REAL *transformed,
 
 /*
  * Cells are transformed a whole block at a time, row by row of an image: faster than they come by themselves. So those
- * of the next block are fetched meanwhile, a few with each tile of products.
+ * of the next block are fetched meanwhile, a few with each tile of products. Small images are in the cache as it is.
  */
+enum { MANY_CELLS = 1 << 18 };
+
 typedef struct quad_rows {
     const char *at, *end;
     int64_t step; /* bytes with each tile */
@@ -157,6 +159,7 @@ static inline int64_t rows_before(const nn_conv2d_args *c, int64_t quad, int64_t
 /* Those of images (n, height, line) that `count` quads need; a position has so many vectors of products. */
 static inline quad_rows rows_of_quads(const nn_conv2d_args *c, const REAL *images, int64_t height, int64_t line,
                                       int64_t first, int64_t quad, int64_t count, int64_t vectors) {
+    if (c->n * height * line < MANY_CELLS) return (quad_rows){0};
     const REAL *at = images + rows_before(c, quad, height, first) * line;
     const REAL *end = images + rows_before(c, quad + count, height, first) * line;
     const int64_t tiles = POSITIONS * vectors / 12;

@@ -24,6 +24,8 @@ typedef struct product_tile {
     quad_rows *next; /* fetched meanwhile; two of them */
 } product_tile;
 
+static NN_NOINLINE void fetch_both(quad_rows *next) { fetch_rows(&next[0]), fetch_rows(&next[1]); }
+
 typedef void product_tile_fn(const product_tile *);
 
 NN_INLINE void product(const product_tile *t, int rows, int vecs) {
@@ -31,7 +33,7 @@ NN_INLINE void product(const product_tile *t, int rows, int vecs) {
     const REAL *a = t->a;
     REAL *c = t->c;
     for (int64_t n = 0; n < t->count; n++, a += rows * a_row, c += rows * c_row) {
-        if (t->next) fetch_rows(&t->next[0]), fetch_rows(&t->next[1]);
+        if (t->next) fetch_both(t->next);
         vec acc[CONV_MAX_ROWS][CONV_MAX_VECS];
         NN_UNROLL(3) for (int v = 0; v < vecs; v++) {
             const vec start = t->start ? vload(t->start + v * VL) : vset(0);
@@ -178,7 +180,7 @@ NN_DEFINE_KERNEL(conv2d_winograd) {
                 .products = products, .patches = patches, .weight = c->packed, .bias = c->bias,
                 .count = count, .rows = c->rows, .columns = c->columns, .row_stretch = c->row_stretch,
                 .row_plane = c->row_plane, .column_stretch = c->column_stretch, .column_plane = c->column_plane,
-                .next = next});
+                .next = next[0].step || next[1].step ? next : NULL});
             transform_quads(c, products, place, count);
         }
     }
