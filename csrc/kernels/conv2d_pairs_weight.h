@@ -35,10 +35,11 @@ static void sums_wide_minus(const conv_sum_tile *t) { sums_wide(t, -1); }
 static conv_sum_tile_fn *const sums_wide_table[3] = {sums_wide_one, sums_wide_plus, sums_wide_minus};
 #endif
 
-/* Whether the tiles from a column on are such. */
+/* Whether the tiles from a column on are such: this panel and the next are of two vectors, all of them whole. */
 NN_INLINE bool pairs_are_wide(const nn_conv2d_args *c, int64_t column) {
+    const int64_t left = c->columns - column;
     return NN_HAVE_FMA && nn_max(c->rows, c->axis[0].taps) == CONV_WIDE_ROWS && c->axis[1].count % 2 == 0 &&
-           c->columns - column >= 4 * VL && c->columns % VL == 0;
+           left >= 4 * VL && conv_panel_vecs(left - 2 * VL) == 2 && c->columns % VL == 0;
 }
 
 /* Whether the tiles of a panel are such. */
