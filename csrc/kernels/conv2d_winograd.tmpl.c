@@ -173,7 +173,8 @@ NN_DEFINE_KERNEL(conv2d_winograd) {
             transform_patches(c, patches, zeros, place, count);
             const int64_t vectors = QUADS * conv_vecs(c->columns);
             quad_rows next[2] = {
-                rows_of_quads(c, c->source, ah->source, aw->source * c->rows, ah->origin + 2, quad + count, QUADS, vectors),
+                rows_of_quads(c, c->source, ah->source, aw->source * c->rows, ah->origin + 2, quad + count, QUADS,
+                              vectors),
                 rows_of_quads(c, c->dest, ah->dest, aw->dest * c->columns, 0, quad, count, vectors),
             };
             conv2d_winograd_multiply(&(winograd_products){

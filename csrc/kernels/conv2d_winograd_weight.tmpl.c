@@ -110,7 +110,8 @@ NN_DEFINE_KERNEL(conv2d_winograd_weight) {
                 transform_patches(c, patches, zeros, place, count);
                 const int64_t vectors = c->rows * conv_vecs(c->columns), from = quad + count;
                 quad_rows next[2] = {
-                    rows_of_quads(c, c->source, ah->source, aw->source * c->rows, ah->origin + 2, from, c->block_quads, vectors),
+                    rows_of_quads(c, c->source, ah->source, aw->source * c->rows, ah->origin + 2, from, c->block_quads,
+                                  vectors),
                     rows_of_quads(c, c->dy, ah->count, aw->count * c->columns, 0, from, c->block_quads, vectors),
                 };
                 for (int p = 0; p < POSITIONS; p++)
