@@ -63,8 +63,8 @@ static void set_chunk(const nn_op *op, nn_conv2d_args *args, int64_t most_pairs)
     args->images = bands > 1 ? 1 : most / height;
 }
 
-/* Where a tile takes two panels and makes pairs as they are loaded, each product reads all of a chunk of dy, which has to
-   stay in the first-level cache. */
+/* Where a tile takes two panels and makes pairs as they are loaded, each product reads all of a chunk of dy, which has
+   to stay in the first-level cache. */
 static int64_t chunk_pairs(const nn_op *op) {
     const int64_t rows = op->x[1] > op->window.kernel[0] ? op->x[1] : op->window.kernel[0];
     return rows == 3 && op->channels >= 32 ? NN_CONV_PAIRS * 3 / 8 : NN_CONV_PAIRS;
