@@ -27,6 +27,21 @@ SUMS_HALVES(one, 0) SUMS_HALVES(plus, 1) SUMS_HALVES(minus, -1)
 static conv_sum_tile_fn *const sums_half_table[3][CONV_HALF_ROWS + 1] = {HALVES(minus), HALVES(one), HALVES(plus)};
 #endif
 
+/* So do those of two panels, of dy that is read where it is. */
+#if NN_HAVE_FMA
+static void sums_wide_one(const conv_sum_tile *t) { sums_wide(t, 0); }
+static void sums_wide_plus(const conv_sum_tile *t) { sums_wide(t, 1); }
+static void sums_wide_minus(const conv_sum_tile *t) { sums_wide(t, -1); }
+static conv_sum_tile_fn *const sums_wide_table[3] = {sums_wide_one, sums_wide_plus, sums_wide_minus};
+#endif
+
+/* Whether the tiles from a column on are such: this panel and the next are of two vectors, all of them whole. */
+NN_INLINE bool pairs_are_wide(const nn_conv2d_args *c, int64_t column) {
+    const int64_t left = c->columns - column;
+    return NN_HAVE_FMA && nn_max(c->rows, c->axis[0].taps) == CONV_WIDE_ROWS && c->axis[1].count % 2 == 0 &&
+           left >= 4 * VL && conv_panel_vecs(left - 2 * VL) == 2 && c->columns % VL == 0;
+}
+
 /* Whether the tiles of a panel are such. */
 NN_INLINE bool pairs_are_halves(const nn_conv2d_args *c, int64_t column) {
 #if CONV_HAS_HALVES
@@ -109,7 +124,9 @@ static pair_planes transform_pairs(const nn_conv2d_args *c, REAL *room, int64_t 
     planes.at[0] = dy, planes.at[3] = dy + channels;
     planes.step[0] = planes.step[3] = 2 * channels;
     planes.image[0] = planes.image[3] = image;
-    if (pairs_are_halves(c, column)) add_pairs(room, room, total, c, dy, chunk, 2, false);
+    const bool wide = pairs_are_wide(c, column);
+    if (wide) add_pairs(room, room, total + step, c, dy + step, chunk, 2, false);
+    if (wide || pairs_are_halves(c, column)) add_pairs(room, room, total, c, dy, chunk, 2, false);
     else if (vecs == 1) add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 1, true);
     else if (vecs == 2) add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 2, true);
     else add_pairs(room + plane, room + 2 * plane, total, c, dy, chunk, 3, true);
@@ -126,12 +143,12 @@ static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, REAL *sums,
     const bool channels = c->rows >= taps_h;
     const int64_t outer = channels ? taps_h : c->rows, outer_step = channels ? line : 1;
     const int64_t inner = channels ? c->rows : taps_h;
-    conv_sum_tile_fn *const *tile_of_rows = table[vecs];
-    const bool halves = pairs_are_halves(c, column);
-    const conv_cut cut = conv_cut_evenly(inner, halves ? CONV_HALF_ROWS : conv_tile_rows(vecs));
+    conv_sum_tile_fn *const *tile_of_rows = table[vecs], *sum_wide = NULL;
+    const bool halves = pairs_are_halves(c, column), wide = pairs_are_wide(c, column);
+    const conv_cut cut = conv_cut_evenly(inner, halves ? CONV_HALF_ROWS : wide ? CONV_WIDE_ROWS : conv_tile_rows(vecs));
     conv_sum_tile t = {
         .sum = sums, .x_row = channels ? 1 : line, .last = VL,
-        .other = planes->at[3] - planes->at[0],
+        .other = planes->at[3] - planes->at[0], .panel = nn_conv_products(taps) * taps_h * c->rows * width,
         .count = {chunk->images, chunk->rows, count},
         .x_step = {(chunk->rows + taps_h - 1) * line, line, 2 * c->rows},
     };
@@ -142,11 +159,17 @@ static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, REAL *sums,
     const int64_t turns = nn_conv_products(taps) * outer * cut.tiles * elements;
     t.next = (const char *)((const REAL *)c->dy + (chunk->n * c->axis[0].count + chunk->row) * dy_line) + chunk_bytes +
              chunk_bytes / c->columns * column;
-    t.next_step = (chunk_bytes / c->columns * nn_min(width, c->columns - column) + turns - 1) / turns;
+    t.next_step = (chunk_bytes / c->columns * nn_min(wide ? 2 * width : width, c->columns - column) + turns - 1) / turns;
     static const int plane_of[7] = {0, 1, 2, 3, 0, 1, 3};
     for (int64_t p = 0; p < nn_conv_products(taps); p++) {
         const int64_t at = taps & 1 ? p : p + 4;
         int plane = plane_of[at < 7 ? at : 4 + (at - 4) % 3];
+#if NN_HAVE_FMA
+        if (wide) {
+            sum_wide = sums_wide_table[plane % 3];
+            if (plane < 3) plane = 0;
+        }
+#endif
 #if CONV_HAS_HALVES
         if (halves) {
             tile_of_rows = sums_half_table[plane == 1 ? 2 : plane != 2];
@@ -159,7 +182,7 @@ static void sum_pairs(const nn_conv2d_args *c, conv_sum_table table, REAL *sums,
             t.x = cells_of_product(cells, p, taps, c->rows) + i * outer_step;
             for (int64_t tile = 0; tile < cut.tiles; tile++) {
                 const int64_t rows = cut.rows + (tile < cut.longer);
-                tile_of_rows[rows](&t);
+                (sum_wide ? sum_wide : tile_of_rows[rows])(&t);
                 t.next += t.next_step * elements;
                 t.x += rows * t.x_row;
                 t.sum += rows * width;
@@ -218,6 +241,7 @@ static void conv_pair_sum_pieces(const nn_conv2d_args *c, conv_sum_table table, 
                 if (c->dweight)
                     sum_pairs(c, table, sums + products * kernel_rows * column, &found, &planes,
                               &chunk, column, vecs);
+                if (pairs_are_wide(c, column)) column += vecs * VL;
             }
         }
         int64_t width;

@@ -49,6 +49,9 @@ NN_INLINE void vstore_halves(REAL *lower, REAL *upper, vec v) {
 #define CONV_HAS_HALVES 0
 #endif
 
+/* The weight's gradient by pairs: of three rows a tile takes two panels at once, to have as many sums as others. */
+enum { CONV_WIDE_ROWS = 3 };
+
 /* A run of elements begin to end along an axis whose taps inside the source are tap_begin to tap_end. */
 typedef struct conv_run {
     int64_t begin, end, tap_begin, tap_end;

@@ -67,10 +67,45 @@ NN_INLINE void sum_tile(const conv_sum_tile *t, int rows, int vecs, int64_t x_ro
 NN_INLINE void sums(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, rows, vecs, 1, false); }
 NN_INLINE void sums_apart(const conv_sum_tile *t, int rows, int vecs) { sum_tile(t, rows, vecs, t->x_row, true); }
 
-#if CONV_HAS_HALVES
 /* dy, or what `sign` makes of it and the other one. */
 NN_INLINE vec one_or_both(vec dy, vec other, int sign) { return sign > 0 ? dy + other : sign < 0 ? dy - other : dy; }
 
+#if NN_HAVE_FMA
+/* Three rows by two panels of two vectors. The rows wait in registers for the vectors, each as it is made. */
+NN_INLINE void sums_wide(const conv_sum_tile *t, int sign) {
+    const int64_t other = sign ? t->other : 0;
+    const int64_t x_row = t->x_row, x_step = t->x_step[2], dy_step = t->dy_step[2], count = t->count[2];
+    const char *next = t->next;
+    const int64_t next_step = t->next_step;
+    vec acc[4][CONV_WIDE_ROWS];
+    NN_UNROLL(4) for (int v = 0; v < 4; v++) {
+        NN_UNROLL(3) for (int i = 0; i < CONV_WIDE_ROWS; i++)
+            acc[v][i] = vload(t->sum + v / 2 * t->panel + (i * 2 + v % 2) * VL);
+    }
+    for (int64_t outer = 0; outer < t->count[0]; outer++) {
+        const REAL *x_line = t->x + outer * t->x_step[0], *dy_line = t->dy + outer * t->dy_step[0];
+        for (int64_t middle = t->count[1]; middle > 0; middle--, x_line += t->x_step[1], dy_line += t->dy_step[1]) {
+            const REAL *x = x_line, *dy = dy_line;
+            for (int64_t k = count; k > 0; k--, x += x_step, dy += dy_step) {
+                __builtin_prefetch(next, 0, 2);
+                next += next_step;
+                vec xv[CONV_WIDE_ROWS];
+                NN_UNROLL(3) for (int i = 0; i < CONV_WIDE_ROWS; i++) xv[i] = vkept(vset(x[i * x_row]));
+                NN_UNROLL(4) for (int v = 0; v < 4; v++) {
+                    const vec dv = one_or_both(vload(dy + v * VL), vload(dy + other + v * VL), sign);
+                    NN_UNROLL(3) for (int i = 0; i < CONV_WIDE_ROWS; i++) acc[v][i] = vfma(xv[i], dv, acc[v][i]);
+                }
+            }
+        }
+    }
+    NN_UNROLL(4) for (int v = 0; v < 4; v++) {
+        NN_UNROLL(3) for (int i = 0; i < CONV_WIDE_ROWS; i++)
+            vstore(t->sum + v / 2 * t->panel + (i * 2 + v % 2) * VL, acc[v][i]);
+    }
+}
+#endif
+
+#if CONV_HAS_HALVES
 /* The same for a vector and a half of columns; the other half of a row's sums is left as it is. */
 NN_INLINE void sums_half(const conv_sum_tile *t, int rows, int sign) {
     const int64_t other = sign ? t->other : 0;

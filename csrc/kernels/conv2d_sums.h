@@ -14,7 +14,8 @@ typedef struct conv_sum_tile {
     const REAL *dy;
     int64_t count[3], x_step[3], dy_step[3]; /* elements: outer, middle, inner */
     int64_t last;                            /* columns of the last vector, 1 to VL */
-    int64_t other;                           /* sums_half: what is added to dy, or subtracted, is so far behind it */
+    int64_t other;                           /* sums_half, sums_wide: what is so far off is added to dy, or subtracted */
+    int64_t panel;                           /* sums_wide: from the sums of two vectors to those of the next two */
     const char *next;                        /* sums_apart: what comes into the cache meanwhile, */
     int64_t next_step;                       /* so many bytes with each element */
 } conv_sum_tile;

@@ -136,6 +136,42 @@ static inline void transform_patches(const nn_conv2d_args *c, REAL *transformed,
     }
 }
 
+/* ---- what comes into the cache -------------------------------------------------------------------------- */
+
+/*
+ * Cells are transformed a whole block at a time, row by row of an image: faster than they come by themselves. So those
+ * of the next block are fetched while the products of this one are made, a few with each tile; likewise the places of
+ * results. A small batch is in the cache as it is.
+ */
+enum { MANY_CELLS = 1 << 18 };
+
+typedef struct quad_rows {
+    const char *at, *end;
+    int64_t step; /* bytes with each tile */
+} quad_rows;
+
+/* Rows of the batch above those that a quad is the first to need: in an image from row `first` on, two for each row of
+   quads. */
+static inline int64_t rows_before(const nn_conv2d_args *c, int64_t quad, int64_t height, int64_t first) {
+    const quad_place place = place_of_quad(c, nn_min(quad, c->n * c->quads[0] * c->quads[1]));
+    return nn_min(c->n * height, place.n * height + nn_min(height, nn_max(0, first + 2 * place.i)));
+}
+
+/* Those of images (n, height, line) that `count` quads need; a position has so many vectors of products. */
+static inline quad_rows rows_of_quads(const nn_conv2d_args *c, const REAL *images, int64_t height, int64_t line,
+                                      int64_t first, int64_t quad, int64_t count, int64_t vectors) {
+    if (c->n * height * line < MANY_CELLS) return (quad_rows){(const char *)images, (const char *)images, 0};
+    const REAL *at = images + rows_before(c, quad, height, first) * line;
+    const REAL *end = images + rows_before(c, quad + count, height, first) * line;
+    const int64_t tiles = POSITIONS * vectors / 12;
+    return (quad_rows){(const char *)at, (const char *)end, (end - at) * (int64_t)sizeof(REAL) / (tiles + 1) + 64};
+}
+
+static inline void fetch_rows(quad_rows *rows) {
+    const char *end = rows->end - rows->at < rows->step ? rows->end : rows->at + rows->step;
+    for (; rows->at < end; rows->at += 64) __builtin_prefetch(rows->at, 0, 3);
+}
+
 /* ---- the products, of all positions ------------------------------------------------------------------- */
 
 /* products (positions, count, columns) = bias + patches (positions, count, rows) times weight (rows, columns). */
@@ -144,6 +180,7 @@ typedef struct winograd_products {
     const REAL *patches, *weight, *bias; /* weight as conv2d_winograd_pack makes it; bias or NULL */
     int64_t count, rows, columns;
     int64_t row_stretch, row_plane, column_stretch, column_plane;
+    quad_rows *next; /* two of them, fetched meanwhile; or NULL */
 } winograd_products;
 
 /* Defined in conv2d_winograd.tmpl.c. */

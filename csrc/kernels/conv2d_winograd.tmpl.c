@@ -21,7 +21,10 @@ typedef struct product_tile {
     const REAL *b;
     const REAL *start; /* vecs * VL start values, NULL: zero */
     int64_t k, count;
+    quad_rows *next; /* fetched meanwhile; two of them */
 } product_tile;
+
+static NN_NOINLINE void fetch_both(quad_rows *next) { fetch_rows(&next[0]), fetch_rows(&next[1]); }
 
 typedef void product_tile_fn(const product_tile *);
 
@@ -30,6 +33,7 @@ NN_INLINE void product(const product_tile *t, int rows, int vecs) {
     const REAL *a = t->a;
     REAL *c = t->c;
     for (int64_t n = 0; n < t->count; n++, a += rows * a_row, c += rows * c_row) {
+        if (t->next) fetch_both(t->next);
         vec acc[CONV_MAX_ROWS][CONV_MAX_VECS];
         NN_UNROLL(3) for (int v = 0; v < vecs; v++) {
             const vec start = t->start ? vload(t->start + v * VL) : vset(0);
@@ -108,7 +112,7 @@ void conv2d_winograd_multiply(const winograd_products *m) {
                 .c = m->products + p * m->column_plane + column, .c_row = m->column_stretch,
                 .a = m->patches + p * m->row_plane, .a_row = m->row_stretch,
                 .b = m->weight + p * weight_position + column * m->rows, .start = bias ? start : NULL, .k = m->rows,
-                .count = (m->count + rows - 1) / rows,
+                .count = (m->count + rows - 1) / rows, .next = m->next,
             };
             multiply(&t);
         }
@@ -162,6 +166,7 @@ static int64_t row_of_quad(const nn_conv2d_args *c, int64_t quad) {
 
 NN_DEFINE_KERNEL(conv2d_winograd) {
     const nn_conv2d_args *c = args;
+    const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
     const int64_t quads = c->n * c->quads[0] * c->quads[1];
     for (int64_t piece = begin; piece < end; piece++) {
         REAL *patches = (REAL *)c->partial + piece * c->partial_size;
@@ -172,10 +177,17 @@ NN_DEFINE_KERNEL(conv2d_winograd) {
             const int64_t count = nn_min(QUADS, last - quad);
             const quad_place place = place_of_quad(c, quad);
             transform_patches(c, patches, zeros, place, count);
+            const int64_t vectors = QUADS * conv_vecs(c->columns);
+            quad_rows next[2] = {
+                rows_of_quads(c, c->source, ah->source, aw->source * c->rows, ah->origin + 2, quad + count, QUADS,
+                              vectors),
+                rows_of_quads(c, c->dest, ah->dest, aw->dest * c->columns, 0, quad, count, vectors),
+            };
             conv2d_winograd_multiply(&(winograd_products){
                 .products = products, .patches = patches, .weight = c->packed, .bias = c->bias,
                 .count = count, .rows = c->rows, .columns = c->columns, .row_stretch = c->row_stretch,
-                .row_plane = c->row_plane, .column_stretch = c->column_stretch, .column_plane = c->column_plane});
+                .row_plane = c->row_plane, .column_stretch = c->column_stretch, .column_plane = c->column_plane,
+                .next = next[0].step || next[1].step ? next : NULL});
             transform_quads(c, products, place, count);
             nn_conv2d_written(c, row_of_quad(c, quad), row_of_quad(c, quad + count)); /* whole rows of quads */
         }

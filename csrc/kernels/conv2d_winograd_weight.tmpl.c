@@ -62,7 +62,8 @@ static conv_sum_table sums_table = {
 };
 
 /* sums (rows, columns) of one position += patches^T (rows, count) quads (count, columns). */
-static void add_position(const nn_conv2d_args *c, REAL *sums, const REAL *patches, const REAL *quads, int64_t count) {
+static void add_position(const nn_conv2d_args *c, REAL *sums, const REAL *patches, const REAL *quads, int64_t count,
+                         quad_rows *next) {
     int vecs;
     for (int64_t column = 0; column < c->columns; column += vecs * VL) {
         vecs = conv_panel_vecs(c->columns - column);
@@ -74,6 +75,7 @@ static void add_position(const nn_conv2d_args *c, REAL *sums, const REAL *patche
         const conv_cut cut = conv_cut_evenly(c->rows, conv_tile_rows(vecs));
         for (int64_t i = 0; i < cut.tiles; i++) {
             const int64_t rows = cut.rows + (i < cut.longer);
+            fetch_rows(&next[0]), fetch_rows(&next[1]);
             sums_table[vecs][rows](&t);
             t.x += rows;
             t.sum += rows * vecs * VL;
@@ -83,6 +85,7 @@ static void add_position(const nn_conv2d_args *c, REAL *sums, const REAL *patche
 
 NN_DEFINE_KERNEL(conv2d_winograd_weight) {
     const nn_conv2d_args *c = args;
+    const nn_conv_axis *ah = &c->axis[0], *aw = &c->axis[1];
     const int64_t last_quad = c->n * c->quads[0] * c->quads[1], padded = conv_vecs(c->columns) * VL;
     const int64_t position = c->rows * padded;
     for (int64_t piece = begin; piece < end; piece++) {
@@ -105,9 +108,15 @@ NN_DEFINE_KERNEL(conv2d_winograd_weight) {
             }
             if (c->dweight) {
                 transform_patches(c, patches, zeros, place, count);
+                const int64_t vectors = c->rows * conv_vecs(c->columns), from = quad + count;
+                quad_rows next[2] = {
+                    rows_of_quads(c, c->source, ah->source, aw->source * c->rows, ah->origin + 2, from, c->block_quads,
+                                  vectors),
+                    rows_of_quads(c, c->dy, ah->count, aw->count * c->columns, 0, from, c->block_quads, vectors),
+                };
                 for (int p = 0; p < POSITIONS; p++)
                     add_position(c, sums + p * position, patches + p * c->row_plane, quads + p * c->column_plane,
-                                 count);
+                                 count, next);
             }
             if (c->dest) {
                 conv2d_winograd_multiply(&(winograd_products){

@@ -63,6 +63,13 @@ static void set_chunk(const nn_op *op, nn_conv2d_args *args, int64_t most_pairs)
     args->images = bands > 1 ? 1 : most / height;
 }
 
+/* Where a tile takes two panels and makes pairs as they are loaded, each product reads all of a chunk of dy, which has
+   to stay in the first-level cache. */
+static int64_t chunk_pairs(const nn_op *op) {
+    const int64_t rows = op->x[1] > op->window.kernel[0] ? op->x[1] : op->window.kernel[0];
+    return rows == 3 && op->channels >= 32 ? NN_CONV_PAIRS * 3 / 8 : NN_CONV_PAIRS;
+}
+
 /* Elements of the cells of a chunk: four planes, see conv2d_pairs.h. */
 static int64_t cells_size(const nn_op *op, const nn_conv2d_args *args) {
     const nn_window *w = &op->window;
@@ -83,14 +90,14 @@ static int64_t piece_size(const nn_op *op, const nn_conv2d_args *args) {
 
 int64_t nn_conv2d_paired_gradient_bytes(const nn_op *op) {
     nn_conv2d_args args;
-    set_chunk(op, &args, NN_CONV_PAIRS);
+    set_chunk(op, &args, chunk_pairs(op));
     const int64_t bytes = nn_size_mul(piece_size(op, &args), nn_dtype_bytes(op->dtype));
     return bytes < 0 ? -1 : nn_size_mul(nn_conv2d_weight_pieces(op, bytes), bytes);
 }
 
 void nn_conv2d_set_pairs(const nn_op *op, nn_conv2d_args *args) {
     args->paired = true;
-    set_chunk(op, args, NN_CONV_PAIRS);
+    set_chunk(op, args, chunk_pairs(op));
     args->partial_size = piece_size(op, args);
 }
 

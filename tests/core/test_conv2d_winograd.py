@@ -30,6 +30,7 @@ CASES = {
     "a block and one quad": ((1, 12, 14, 14), 12, (1, 1)),
     "wide": ((1, 130, 12, 10), 70, (1, 1)),
     "a vector and a half, many": ((2, 27, 9, 12), 44, (1, 1)),
+    "larger than the cache": ((19, 16, 30, 30), 12, (1, 1)),
 }
 
 
@@ -39,6 +40,9 @@ PAIRS = {
     "LeNet's second": ((9, 6, 14, 14), 16, (5, 5), (0, 0)),
     "notes' first": ((3, 1, 28, 28), 12, (5, 5), (0, 0)),
     "colour images": ((3, 3, 32, 32), 32, (3, 3), (1, 1)),
+    "colour images, 32 columns and 16": ((3, 3, 20, 14), 48, (3, 3), (1, 1)),
+    "three rows of a kernel, 32 columns": ((5, 1, 12, 16), 32, (3, 3), (0, 1)),
+    "panels of two vectors and of three": ((5, 1, 12, 16), 40, (3, 3), (0, 1)),
     "odd width, rows of two": ((5, 2, 13, 14), 7, (3, 4), (1, 0)),
     "seven taps": ((4, 1, 20, 31), 20, (1, 7), (0, 3)),
     "two taps": ((6, 9, 9, 20), 3, (4, 2), (0, 1)),
