@@ -17,10 +17,15 @@ static nn_status plan(nn_op *op, nn_error *error) {
     return NN_OK;
 }
 
+/* Group g, which is that of sample n whose channels begin with `first`. */
+#define EACH_GROUP(op, each)                              \
+    for (int64_t n = 0, g = 0; n < (op)->x[0]; n++) \
+        for (int64_t first = 0; first < (op)->channels; first += (each), g++)
+
 /* The lines of all channels, from their moments. */
 NN_EACH void set_lines(nn_columns_run *run, const nn_op *op, const nn_io *io, nn_dtype dtype) {
     const int64_t each = op->channels / op->groups, groups = op->x[0] * op->groups;
-    for (int64_t g = 0; g < groups; g++) {
+    EACH_GROUP(op, each) {
         const double *base = run->base + g * each, *more = run->sums[0] + g * each, *squares = run->sums[1] + g * each;
         double mean = 0, sum = 0; /* mean: beside base[0] */
         for (int64_t k = 0; k < each; k++) mean += (base[k] - base[0]) + more[k];
@@ -32,11 +37,11 @@ NN_EACH void set_lines(nn_columns_run *run, const nn_op *op, const nn_io *io, nn
         const nn_norm norm = nn_norm_of(dtype, base[0], mean, sum / (double)(each * run->pixels), op->parameter[0]);
         if (io->saved) nn_norm_save(io->saved, dtype, groups, g, norm);
         for (int64_t k = 0; k < each; k++) {
-            const int64_t c = g % op->groups * each + k;
+            const int64_t c = first + k;
             const double weight = nn_get_or(io->weight, dtype, c, 1);
             const double line[3] = {norm.mean, norm.inverse * weight,
                                     nn_get_or(io->bias, dtype, c, 0) + norm.offset * weight};
-            nn_columns_set(run, dtype, g / op->groups, c, 3, line);
+            nn_columns_set(run, dtype, n, c, 3, line);
         }
     }
 }
@@ -55,11 +60,11 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
 /* The lines of dx, from the sums of dy and dy (x - mean), which become those of dy xhat. */
 NN_EACH void set_lines_backward(nn_columns_run *run, const nn_op *op, const nn_io *io, nn_dtype dtype) {
     const int64_t each = op->channels / op->groups, groups = op->x[0] * op->groups;
-    for (int64_t g = 0; g < groups; g++) {
+    EACH_GROUP(op, each) {
         const nn_norm norm = nn_norm_saved(io->saved, dtype, groups, g);
         double sum = 0, products = 0;
         for (int64_t k = 0; k < each; k++) {
-            const int64_t c = g % op->groups * each + k;
+            const int64_t c = first + k;
             const double own = run->sums[0][g * each + k];
             const double product = run->sums[1][g * each + k] * norm.inverse + norm.offset * own;
             const double weight = nn_get_or(io->weight, dtype, c, 1);
@@ -69,8 +74,8 @@ NN_EACH void set_lines_backward(nn_columns_run *run, const nn_op *op, const nn_i
         }
         const double m = (double)(each * run->pixels), slope = -norm.inverse * products / m;
         for (int64_t k = 0; k < each; k++) {
-            const int64_t c = g % op->groups * each + k;
-            nn_columns_set(run, dtype, g / op->groups, c, 4,
+            const int64_t c = first + k;
+            nn_columns_set(run, dtype, n, c, 4,
                            (const double[]){norm.inverse * nn_get_or(io->weight, dtype, c, 1), norm.mean,
                                             slope * norm.inverse, slope * norm.offset - norm.inverse * sum / m});
         }
@@ -83,10 +88,10 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     if (run.cut.size == 0) return NN_OK;
     const nn_dtype dtype = op->dtype;
     const int64_t each = op->channels / op->groups, groups = op->x[0] * op->groups;
-    for (int64_t g = 0; g < groups; g++) {
+    EACH_GROUP(op, each) {
         const double mean = nn_norm_saved(io->saved, dtype, groups, g).mean;
         for (int64_t k = 0; k < each; k++)
-            nn_columns_set(&run, dtype, g / op->groups, g % op->groups * each + k, 1, &mean);
+            nn_columns_set(&run, dtype, n, first + k, 1, &mean);
     }
     nn_columns_sums(&run);
     if (dtype == NN_FLOAT32) set_lines_backward(&run, op, io, NN_FLOAT32);
