@@ -18,7 +18,8 @@ NN_INLINE vec between(vec x, vec low, vec high) { return vmin(high, vmax(low, x)
 NN_INLINE vec hardtanh(vec x, given g) { return between(x, g.a, g.b); }
 
 NN_INLINE vec hardtanh_derivative(vec dy, vec kept, given g) {
-    return vselect((kept > g.a) & (kept < g.b), dy * g.c, vset(0));
+    const vec x = vkept(kept); /* loaded once */
+    return vselect((x > g.a) & (x < g.b), dy * g.c, vset(0));
 }
 
 NN_INLINE vec hardsigmoid(vec x) { return between(x + vset(3), vset(0), vset(6)) * vset((REAL)(1 / 6.)); }

@@ -9,27 +9,30 @@
  * Where the mean lies within a deviation of 0, centre is 0 and the rest in `offset`, which spares a subtraction; else
  * it is the mean, and offset what that lost when it was rounded to REAL. All of it is the row's own: no bit depends on
  * the rows beside it.
- * Sums run in a few chains over segments of a row, which are added up in double. Forward takes each step for a few rows
- * that lie in the cache before the next one, SIDE of them to a block and blocks by twos: the steps of one row wait for
- * each other.
+ * Sums run in a few chains over segments of a row, which are added up in double. Each step is taken for a few rows that
+ * lie in the cache before the next one, SIDE of them to a block and forward's blocks by twos: the steps of one row wait
+ * for each other. What comes from memory is read row after row: two rows side by side, or asked for ahead, take longer.
  */
 #include "template.h"
 
 #include "layer_norm.h"
 
-enum { SIDE = VEC_BYTES / 8, BLOCKS = 2, CHAINS = 4, SEGMENT = 64 * CHAINS * VL, TOGETHER = 4096 };
+enum { SIDE = VEC_BYTES / 8, BLOCKS = 2, SEGMENT = 256 * VL, TOGETHER = 4096 };
 
 typedef double quad __attribute__((vector_size(8 * SIDE)));
 typedef REAL four __attribute__((vector_size(NN_BITS / 8 * SIDE)));
 
 typedef int64_t mask __attribute__((vector_size(8 * SIDE)));
 
-/* Whether any bit of the first lanes is set. */
-static inline bool is_any(mask m, int64_t count) {
-    int64_t lane[SIDE], any = 0;
-    memcpy(lane, &m, sizeof lane);
-    for (int64_t k = 0; k < count; k++) any |= lane[k];
+/* Whether any bit is set. */
+NN_INLINE bool is_any(mask m) {
+#if VEC_BYTES == 32
+    return _mm256_movemask_pd((__m256d)m) != 0;
+#else
+    int64_t any = 0;
+    for (int k = 0; k < SIDE; k++) any |= m[k];
     return any != 0;
+#endif
 }
 
 NN_INLINE quad root_of(quad v) {
@@ -63,18 +66,17 @@ typedef struct block {
     int64_t first, count;
     bool near; /* all centres are 0 */
     four centre, inverse, offset;
+    quad sums[2];
 } block;
 
-/* x - centre and its square. near: the centre is 0. */
-NN_INLINE void add_terms(const REAL *x, vec centre, int64_t lanes, bool near, vec *one, vec *two) {
-    vec far = load_lanes(x, lanes);
-    if (!near) far -= centre;
-    if (!near && lanes < VL) far = vselect(vmask(lanes), far, vset(0));
-    *one += far;
-    *two = vfma(far, far, *two);
+/* x - centre; near: the centre is 0. */
+NN_INLINE vec from_centre(const REAL *x, vec centre, int64_t lanes, bool near) {
+    const vec v = load_lanes(x, lanes);
+    if (near) return v;
+    return lanes < VL ? vselect(vmask(lanes), v - centre, vset(0)) : v - centre;
 }
 
-/* The two sums of each row of the block. */
+/* The two sums of each row of the block, one row after the other: as they come from memory at its best. */
 NN_INLINE void sum_rows(const nn_layer_norm_args *a, const block *b, bool near, quad sums[2]) {
     const int64_t size = a->size;
     sums[0] = sums[1] = (quad){0};
@@ -85,13 +87,22 @@ NN_INLINE void sum_rows(const nn_layer_norm_args *a, const block *b, bool near, 
         for (int64_t k = 0; k < b->count; k++) {
             const REAL *x = (const REAL *)a->x + (b->first + k) * size;
             const vec centre = vset(b->centre[k]);
-            vec one[CHAINS] = {{0}}, two[CHAINS] = {{0}};
+            vec one[2] = {{0}}, two[4] = {{0}};
             int64_t i = first;
-            for (; i + CHAINS * VL <= end; i += CHAINS * VL)
-                NN_UNROLL(4) for (int c = 0; c < CHAINS; c++)
-                    add_terms(x + i + c * VL, centre, VL, near, &one[c], &two[c]);
-            for (; i < end; i += VL) add_terms(x + i, centre, nn_min(VL, end - i), near, &one[0], &two[0]);
-            total[0][k] = (one[0] + one[1]) + (one[2] + one[3]);
+            for (; i + 4 * VL <= end; i += 4 * VL)
+                NN_UNROLL(2) for (int c = 0; c < 4; c += 2) {
+                    const vec v = from_centre(x + i + c * VL, centre, VL, near);
+                    const vec w = from_centre(x + i + (c + 1) * VL, centre, VL, near);
+                    one[c / 2] += v + w;
+                    two[c] = vfma(v, v, two[c]);
+                    two[c + 1] = vfma(w, w, two[c + 1]);
+                }
+            for (; i < end; i += VL) {
+                const vec v = from_centre(x + i, centre, nn_min(VL, end - i), near);
+                one[0] += v;
+                two[0] = vfma(v, v, two[0]);
+            }
+            total[0][k] = one[0] + one[1];
             total[1][k] = (two[0] + two[1]) + (two[2] + two[3]);
         }
         sums[0] += totals_of(total[0]);
@@ -108,10 +119,8 @@ static NN_NOINLINE void sum_again(const nn_layer_norm_args *a, const block *b, q
 NN_INLINE quad where(mask m, quad v) { return (quad)(m & (mask)v); }
 
 /* The centre, inverse and offset of rows: from moments about 0, and where the mean is far from that about the mean. */
-static inline void measure(const nn_layer_norm_args *a, block *b) {
-    const double share = 1 / (double)a->size;
-    quad sums[2];
-    sum_rows(a, b, true, sums);
+static inline void measure(const nn_layer_norm_args *a, block *b, double share) {
+    quad sums[2] = {b->sums[0], b->sums[1]};
     quad mean = sums[0] * share, variance = sums[1] * share, offset = {0};
     b->near = true;
     b->centre = (four){0};
@@ -119,7 +128,7 @@ static inline void measure(const nn_layer_norm_args *a, block *b) {
         variance -= mean * mean;
         offset = mean;
         const mask far = ~((mean * mean <= variance) & (variance < __builtin_inf())); /* or a square is above REAL */
-        b->near = !is_any(far, b->count);
+        b->near = !is_any(far);
         if (!b->near) {
             b->centre = __builtin_convertvector(where(far, mean), four);
             sum_again(a, b, sums);
@@ -171,19 +180,39 @@ NN_INLINE void write_row(REAL *y, const line *r, int64_t size, bool near, const 
     for (; i < size; i += VL) write_y(y, r, i, nn_min(VL, size - i), near, weight, bias);
 }
 
+/* Two rows near 0 from row k on, a cache line of each in turn: they share what is loaded of weight and bias. */
+NN_INLINE void write_two(const nn_layer_norm_args *a, const block *b, int64_t k, const REAL *weight, const REAL *bias) {
+    const int64_t size = a->size; /* here, where no store can be thought to change it */
+    REAL *y = (REAL *)a->y + (b->first + k) * size;
+    const line r[2] = {line_of(a, b, k), line_of(a, b, k + 1)};
+    int64_t i = 0;
+    for (; i + 2 * VL <= size; i += 2 * VL) {
+        const vec w[2] = {vkept(vload(weight + i)), vkept(vload(weight + i + VL))};
+        const vec d[2] = {vkept(vload(bias + i)), vkept(vload(bias + i + VL))};
+        NN_UNROLL(2) for (int n = 0; n < 2; n++)
+            NN_UNROLL(2) for (int c = 0; c < 2; c++)
+                vstore(y + n * size + i + c * VL, vfma(normalised(&r[n], i + c * VL, VL, true), w[c], d[c]));
+    }
+    for (; i < size; i += VL)
+        for (int n = 0; n < 2; n++)
+            write_y(y + n * size, &r[n], i, nn_min(VL, size - i), true, weight, bias);
+}
+
 static NN_NOINLINE void write_any(REAL *y, line r, int64_t size, const REAL *weight, const REAL *bias) {
     write_row(y, &r, size, false, weight, bias);
 }
 
 static inline void write_block(const nn_layer_norm_args *a, const block *b) {
     const REAL *weight = a->weight, *bias = a->bias;
-    for (int64_t k = 0; k < b->count; k++) {
+    int64_t k = 0;
+    if (b->near && weight && bias)
+        for (; k + 2 <= b->count; k += 2) write_two(a, b, k, weight, bias);
+    for (; k < b->count; k++) {
         REAL *y = (REAL *)a->y + (b->first + k) * a->size;
         const line r = line_of(a, b, k);
-        if (!weight || !(bias || b->near)) write_any(y, r, a->size, weight, bias);
-        else if (!bias) write_row(y, &r, a->size, true, weight, NULL);
-        else if (b->near) write_row(y, &r, a->size, true, weight, bias);
-        else write_row(y, &r, a->size, false, weight, bias);
+        if (weight && bias) write_row(y, &r, a->size, false, weight, bias);
+        else if (weight && b->near) write_row(y, &r, a->size, true, weight, NULL);
+        else write_any(y, r, a->size, weight, bias);
     }
 }
 
@@ -197,122 +226,144 @@ NN_DEFINE_KERNEL(layer_norm_forward) {
     const nn_layer_norm_args *a = args;
     const int64_t rows = rows_of(a->size);
     const int most = blocks_of(a->size);
+    const double share = 1 / (double)a->size;
     while (begin < end) {
         block b[BLOCKS];
         int blocks = 0;
         for (; blocks < most && begin < end; begin += b[blocks++].count) {
             b[blocks].first = begin;
             b[blocks].count = nn_min(end - begin, rows);
-            measure(a, &b[blocks]);
+            b[blocks].centre = (four){0};
+            sum_rows(a, &b[blocks], true, b[blocks].sums);
         }
+        for (int i = 0; i < blocks; i++) measure(a, &b[i], share);
         for (int i = 0; i < blocks; i++) write_block(a, &b[i]);
     }
 }
 
 /* ---- backward ---------------------------------------------------------------------------------------- */
 
-typedef struct row {
-    const REAL *x, *dy;
-    REAL centre, inverse, offset;
-} row;
+/* SIDE rows, or fewer: what forward saved of them, and dx = inverse g + (x - centre) slope + level. */
+typedef struct group {
+    int64_t first, count;
+    four centre, inverse, offset, slope, level;
+} group;
 
-static inline row row_of(const nn_layer_norm_args *a, int64_t n) {
-    const REAL *saved = (const REAL *)a->saved + n;
-    return (row){(const REAL *)a->x + n * a->size, (const REAL *)a->dy + n * a->size, saved[0], saved[a->rows],
-                 saved[2 * a->rows]};
+/* The first numbers at `from`, zeros behind. */
+NN_INLINE four take(const REAL *from, int64_t count) {
+    four v = {0};
+    if (count == SIDE) memcpy(&v, from, sizeof v);
+    else
+        for (int64_t k = 0; k < count; k++) v[k] = from[k];
+    return v;
 }
 
-/* What a row adds to its own sums, g and g (x - mean), and to those of its columns, dy xhat and dy. */
+/* Sums of a row, of g and of g (x - centre), in a few chains. */
 typedef struct tally {
-    vec one, two;
+    vec one[2], two[2];
 } tally;
 
-NN_INLINE void add_row(const row *r, int64_t i, int64_t lanes, bool near, vec weight, tally *own, vec *product,
-                       vec *plain) {
-    const vec dy = load_lanes(r->dy + i, lanes), g = dy * weight;
-    vec far = load_lanes(r->x + i, lanes);
-    if (!near) far -= vset(r->centre);
-    if (!near && lanes < VL) far = vselect(vmask(lanes), far, vset(0));
-    own->one += g;
-    own->two = vfma(g, far, own->two);
-    *product = vfma(dy, vfma(far, vset(r->inverse), vset(r->offset)), *product);
-    *plain += dy;
-}
-
-/* A vector of two rows, or of one; the columns' sums are those of a piece, products and then plain ones. */
-NN_INLINE void add_rows(const row *r, const row *s, int64_t i, int64_t lanes, bool near, const REAL *weights,
-                        REAL *columns, int64_t size, tally *one, tally *two) {
-    const vec weight = weights ? load_lanes(weights + i, lanes) : vset(1);
-    vec product = vset(0), plain = vset(0);
-    if (columns) product = load_lanes(columns + i, lanes), plain = load_lanes(columns + size + i, lanes);
-    add_row(r, i, lanes, near, weight, one, &product, &plain);
-    if (s) add_row(s, i, lanes, near, weight, two, &product, &plain);
+/* Vector number c from element i on: what it adds to its row's sums and to those of its columns, dy xhat and dy. */
+NN_INLINE void add_vector(const line *r, const REAL *dy, int64_t i, int c, int64_t lanes, const REAL *weight,
+                          REAL *columns, int64_t size, tally *own) {
+    const vec v = load_lanes(dy + i, lanes), g = weight ? v * load_lanes(weight + i, lanes) : v;
+    const vec far = from_centre(r->x + i, r->centre, lanes, false);
+    own->one[c % 2] += g;
+    own->two[c % 2] = vfma(g, far, own->two[c % 2]);
     if (!columns) return;
-    store_lanes(columns + i, product, lanes);
-    store_lanes(columns + size + i, plain, lanes);
+    store_lanes(columns + i, vfma(v, vfma(far, r->inverse, r->offset), load_lanes(columns + i, lanes)), lanes);
+    store_lanes(columns + size + i, load_lanes(columns + size + i, lanes) + v, lanes);
 }
 
-NN_INLINE void sums(const nn_layer_norm_args *a, const row *r, const row *s, bool near, REAL *columns,
-                    double one[2], double two[2]) {
+/* Both sums of each row, one row after the other, as they come from memory; beside them those of the columns. */
+NN_INLINE void sum_group(const nn_layer_norm_args *a, const group *b, const REAL *weight, REAL *columns, quad sums[2]) {
     const int64_t size = a->size;
-    const REAL *weights = a->weight;
-    one[0] = one[1] = two[0] = two[1] = 0;
+    sums[0] = sums[1] = (quad){0};
     for (int64_t first = 0; first < size; first += SEGMENT) {
         const int64_t end = nn_min(first + SEGMENT, size);
-        tally own = {{0}, {0}}, other = {{0}, {0}};
-        int64_t i = first;
-        if (s && weights && columns && near) /* no question inside the loop: this is where a network spends its time */
+        vec total[2][SIDE];
+        for (int k = 0; k < SIDE; k++) total[0][k] = total[1][k] = vset(0);
+        for (int64_t k = 0; k < b->count; k++) {
+            const int64_t at = (b->first + k) * size;
+            const line r = {(const REAL *)a->x + at, vset(b->centre[k]), vset(b->inverse[k]), vset(b->offset[k])};
+            const REAL *dy = (const REAL *)a->dy + at;
+            tally own = {{{0}}, {{0}}};
+            int64_t i = first;
             for (; i + 4 * VL <= end; i += 4 * VL)
                 NN_UNROLL(4) for (int c = 0; c < 4; c++)
-                    add_rows(r, s, i + c * VL, VL, true, weights, columns, size, &own, &other);
-        else if (s && weights && columns)
-            for (; i + 4 * VL <= end; i += 4 * VL)
-                NN_UNROLL(4) for (int c = 0; c < 4; c++)
-                    add_rows(r, s, i + c * VL, VL, false, weights, columns, size, &own, &other);
-        for (; i < end; i += VL) add_rows(r, s, i, nn_min(VL, end - i), false, weights, columns, size, &own, &other);
-        one[0] += (double)vsum(own.one), one[1] += (double)vsum(own.two);
-        if (s) two[0] += (double)vsum(other.one), two[1] += (double)vsum(other.two);
+                    add_vector(&r, dy, i + c * VL, c, VL, weight, columns, size, &own);
+            for (; i < end; i += VL) add_vector(&r, dy, i, 0, nn_min(VL, end - i), weight, columns, size, &own);
+            total[0][k] = own.one[0] + own.one[1];
+            total[1][k] = own.two[0] + own.two[1];
+        }
+        sums[0] += totals_of(total[0]);
+        sums[1] += totals_of(total[1]);
     }
 }
 
-/* dx = inverse g + ((x - centre) slope + level) */
-NN_INLINE void write_dx(REAL *dx, const row *r, int64_t i, int64_t lanes, bool near, const REAL *weights, vec slope,
-                        vec level) {
-    const vec dy = load_lanes(r->dy + i, lanes), x = load_lanes(r->x + i, lanes), far = near ? x : x - vset(r->centre);
-    const vec g = weights ? dy * load_lanes(weights + i, lanes) : dy;
-    store_lanes(dx + i, vfma(g, vset(r->inverse), vfma(far, slope, level)), lanes);
+static NN_NOINLINE void sum_any(const nn_layer_norm_args *a, const group *b, REAL *columns, quad sums[2]) {
+    sum_group(a, b, a->weight, columns, sums);
 }
 
-/* dx of row n from `total`, its sums of g and of g (x - centre). */
-static NN_NOINLINE void write_dx_row(const nn_layer_norm_args *a, int64_t n, const double total[2]) {
-    const row r = row_of(a, n);
-    const int64_t size = a->size;
-    const REAL *weights = a->weight;
-    const double inverse = r.inverse, products = total[1] * inverse + total[0] * (double)r.offset;
-    const double scale = -inverse / (double)size, slope = scale * products;
-    const vec steep = vset((REAL)(slope * inverse));
-    const vec level = vset((REAL)(slope * (double)r.offset + (a->centred ? scale * total[0] : 0)));
-    REAL *dx = (REAL *)a->dx + n * size;
+/* dx of `rows` rows from row k on, which lie in the cache by now: they share what is loaded of weight. */
+NN_INLINE void write_dx(const nn_layer_norm_args *a, const group *b, int64_t k, int rows, const REAL *weight) {
+    const int64_t size = a->size, at = (b->first + k) * size;
+    const REAL *x = (const REAL *)a->x + at, *dy = (const REAL *)a->dy + at;
+    REAL *dx = (REAL *)a->dx + at;
+    vec centre[2], inverse[2], slope[2], level[2];
+    NN_UNROLL(2) for (int r = 0; r < rows; r++) {
+        centre[r] = vset(b->centre[k + r]), inverse[r] = vset(b->inverse[k + r]);
+        slope[r] = vset(b->slope[k + r]), level[r] = vset(b->level[k + r]);
+    }
     int64_t i = 0;
-    if (weights && r.centre == 0)
-        for (; i + 4 * VL <= size; i += 4 * VL)
-            NN_UNROLL(4) for (int c = 0; c < 4; c++) write_dx(dx, &r, i + c * VL, VL, true, weights, steep, level);
-    else if (weights)
-        for (; i + 4 * VL <= size; i += 4 * VL)
-            NN_UNROLL(4) for (int c = 0; c < 4; c++) write_dx(dx, &r, i + c * VL, VL, false, weights, steep, level);
-    for (; i < size; i += VL) write_dx(dx, &r, i, nn_min(VL, size - i), false, weights, steep, level);
+    for (; i + 2 * VL <= size; i += 2 * VL) {
+        vec w[2] = {vset(1), vset(1)};
+        if (weight) w[0] = vkept(vload(weight + i)), w[1] = vkept(vload(weight + i + VL));
+        NN_UNROLL(2) for (int r = 0; r < rows; r++)
+            NN_UNROLL(2) for (int c = 0; c < 2; c++) {
+                const int64_t j = r * size + i + c * VL;
+                const vec far = vload(x + j) - centre[r];
+                vstore(dx + j, vfma(vload(dy + j) * w[c], inverse[r], vfma(far, slope[r], level[r])));
+            }
+    }
+    for (; i < size; i += VL) {
+        const int64_t lanes = nn_min(VL, size - i);
+        const vec w = weight ? load_lanes(weight + i, lanes) : vset(1);
+        NN_UNROLL(2) for (int r = 0; r < rows; r++) {
+            const int64_t j = r * size + i;
+            const vec far = load_lanes(x + j, lanes) - centre[r];
+            store_lanes(dx + j, vfma(load_lanes(dy + j, lanes) * w, inverse[r], vfma(far, slope[r], level[r])), lanes);
+        }
+    }
+}
+
+static NN_NOINLINE void write_dx_any(const nn_layer_norm_args *a, const group *b, int64_t k) {
+    write_dx(a, b, k, 1, a->weight);
 }
 
 NN_DEFINE_KERNEL(layer_norm_backward) {
     const nn_layer_norm_args *a = args;
-    const int64_t size = a->size;
+    const int64_t size = a->size, rows = rows_of(2 * size);
+    const double share = 1 / (double)size;
     REAL *columns = a->partial ? (REAL *)a->partial + begin / a->rows_a_piece * 2 * size : NULL;
     if (columns) memset(columns, 0, (size_t)(2 * size) * sizeof(REAL));
-    for (int64_t n = begin; n < end; n += 2) {
-        const row r = row_of(a, n), s = row_of(a, nn_min(n + 1, end - 1));
-        double total[2][2];
-        if (n + 1 < end) sums(a, &r, &s, r.centre == 0 && s.centre == 0, columns, total[0], total[1]);
-        else sums(a, &r, NULL, false, columns, total[0], total[1]);
-        for (int64_t k = nn_min(end - n, 2) - 1; a->dx && k >= 0; k--) write_dx_row(a, n + k, total[k]);
+    for (int64_t n = begin; n < end; n += rows) {
+        group b = {.first = n, .count = nn_min(end - n, rows)};
+        const REAL *saved = (const REAL *)a->saved + n;
+        b.centre = take(saved, b.count);
+        b.inverse = take(saved + a->rows, b.count);
+        b.offset = take(saved + 2 * a->rows, b.count);
+        quad sums[2];
+        if (a->weight && columns) sum_group(a, &b, a->weight, columns, sums);
+        else sum_any(a, &b, columns, sums);
+        if (!a->dx) continue;
+        const quad inverse = __builtin_convertvector(b.inverse, quad), offset = __builtin_convertvector(b.offset, quad);
+        const quad scale = -inverse * share, slope = scale * (sums[1] * inverse + sums[0] * offset);
+        b.slope = __builtin_convertvector(slope * inverse, four);
+        b.level = __builtin_convertvector(slope * offset + (a->centred ? scale * sums[0] : (quad){0}), four);
+        int64_t k = 0;
+        if (a->weight)
+            for (; k + 2 <= b.count; k += 2) write_dx(a, &b, k, 2, a->weight);
+        for (; k < b.count; k++) write_dx_any(a, &b, k);
     }
 }

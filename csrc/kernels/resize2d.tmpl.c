@@ -73,12 +73,22 @@ NN_INLINE void gather(REAL *dx, const cell *s, int64_t c, int vecs, int64_t lane
     NN_UNROLL(4) for (int v = 0; v < vecs; v++) store_lanes(dx + c + v * VL, total[v], lanes);
 }
 
-/* The whole of one element of dy, or of none: what most cells are made of where an image was made smaller. */
-NN_INLINE void copy_cell(REAL *dx, const REAL *dy, int64_t c) {
-    for (int64_t k = 0; k < c; k += VL) {
-        const int64_t lanes = nn_min(VL, c - k);
-        if (lanes == VL) vstore(dx + k, dy ? vload(dy + k) + vset(0) : vset(0));
-        else vstore_some(dx + k, dy ? vload_some(dy + k, lanes) + vset(0) : vset(0), lanes);
+/* Whether no two elements along an axis are made of one cell: an image was made smaller, by copying. */
+static inline bool is_scattered(const nn_resize_tap *tap, int taps, int64_t count) {
+    for (int64_t i = 1; i < count; i++)
+        if (tap[i].at[0] == tap[i - 1].at[0]) return false;
+    return taps == 1;
+}
+
+/* A row of dx, of which some cells are the whole of one element of dy each, and the others of none. */
+static inline void scatter(const nn_resize2d_args *a, REAL *dx, const REAL *dy) {
+    const int64_t c = a->c;
+    memset(dx, 0, (size_t)(a->w * c) * sizeof(REAL));
+    for (int64_t j = 0; dy && j < a->out_w; j++, dy += c) {
+        REAL *to = dx + a->across[j].at[0] * c;
+        int64_t k = 0;
+        for (; k + VL <= c; k += VL) vstore(to + k, vload(dy + k) + vset(0)); /* a sum of one: -0 becomes 0 */
+        if (k < c) vstore_some(to + k, vload_some(dy + k, c - k) + vset(0), c - k);
     }
 }
 
@@ -86,6 +96,7 @@ NN_INLINE void copy_cell(REAL *dx, const REAL *dy, int64_t c) {
 NN_DEFINE_KERNEL(resize2d_backward) {
     const nn_resize2d_args *a = args;
     const int64_t c = a->c;
+    const bool scattered = is_scattered(a->across, a->taps, a->out_w);
     cell s = {.row = a->out_w * c, .col = c, .taps = a->taps};
     REAL *dx = (REAL *)a->dx + begin * a->w * c;
     for (int64_t r = begin; r < end; r++) {
@@ -93,20 +104,16 @@ NN_DEFINE_KERNEL(resize2d_backward) {
         s.h = r % a->h;
         s.rows = takers(a->down, a->taps, a->out_h, s.h, &top) - top;
         s.down = a->down + top;
-        if (s.rows == 0) {
-            memset(dx, 0, (size_t)(a->w * c) * sizeof(REAL));
+        const REAL *row = (const REAL *)a->dy + (r / a->h * a->out_h + top) * s.row;
+        if (s.rows == 0 || (scattered && s.rows == 1)) {
+            scatter(a, dx, s.rows ? row : NULL);
             dx += a->w * c;
             continue;
         }
-        const bool copied = a->taps == 1 && s.rows == 1;
         for (s.w = 0; s.w < a->w; s.w++, dx += c) {
             s.cols = takers(a->across, a->taps, a->out_w, s.w, &left) - left;
             s.across = a->across + left;
-            s.dy = (const REAL *)a->dy + ((r / a->h * a->out_h + top) * a->out_w + left) * c;
-            if (s.cols == 0 || (copied && s.cols == 1)) {
-                copy_cell(dx, s.cols ? s.dy : NULL, c);
-                continue;
-            }
+            s.dy = row + left * c;
             int64_t k = 0;
             for (; k + 4 * VL <= c; k += 4 * VL) gather(dx, &s, k, 4, VL);
             for (; k < c; k += VL) gather(dx, &s, k, 1, nn_min(VL, c - k));

@@ -29,6 +29,11 @@ static void move(const nn_op *op, const nn_io *io, int64_t c, double mean, doubl
                (1 - momentum) * nn_get(io->buffers[k], op->dtype, c) + momentum * moments[k]);
 }
 
+/* Once a channel of the whole batch: nothing to save time with. */
+static void set(nn_columns_run *run, int64_t channel, int count, const double *values) {
+    nn_columns_set(run, run->op->dtype, 0, channel, count, values);
+}
+
 static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
     const bool running = io->buffers[0] && io->buffers[1], training = op->training && io->training;
     const bool batch = training || !running;
@@ -51,7 +56,7 @@ static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
         const double weight = nn_get_or(io->weight, op->dtype, c, 1);
         const double line[3] = {norm.mean, norm.inverse * weight,
                                 nn_get_or(io->bias, op->dtype, c, 0) + norm.offset * weight};
-        nn_columns_set(&run, 0, c, 3, line);
+        set(&run, c, 3, line);
         if (io->saved) nn_norm_save(io->saved, op->dtype, op->channels, c, norm);
     }
     if (io->saved) nn_put(io->saved, op->dtype, NN_NORM_SAVED * op->channels, batch);
@@ -69,7 +74,7 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     if (summing) {
         for (int64_t c = 0; c < op->channels; c++) {
             const double mean = nn_norm_saved(io->saved, dtype, op->channels, c).mean;
-            nn_columns_set(&run, 0, c, 1, &mean);
+            set(&run, c, 1, &mean);
         }
         nn_columns_sums(&run);
     }
@@ -84,11 +89,11 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
             if (io->dbias) nn_put(io->dbias, dtype, c, nn_get(io->dbias, dtype, c) + sum);
         }
         if (!batch) {
-            nn_columns_set(&run, 0, c, 3, (const double[]){0, factor, 0});
+            set(&run, c, 3, (const double[]){0, factor, 0});
         } else {
             const double m = (double)run.pixels, slope = -factor * products / m;
-            nn_columns_set(&run, 0, c, 4, (const double[]){factor, norm.mean, slope * norm.inverse,
-                                                           slope * norm.offset - factor * sum / m});
+            set(&run, c, 4, (const double[]){factor, norm.mean, slope * norm.inverse,
+                                             slope * norm.offset - factor * sum / m});
         }
     }
     if (io->dx && batch) nn_columns_apply_backward(&run, io->dx);

@@ -6,7 +6,7 @@
 #include "../runtime/runtime.h"
 
 /* Columns that fill vectors (and no more: memory is read from end to end), a strip's most, elements and rows a unit. */
-enum { FULL_COLUMNS = 32, MOST_COLUMNS = 512, UNIT = 32768, MOST_ROWS = 512, PIECE = 16384 };
+enum { FULL_COLUMNS = 32, MOST_COLUMNS = 512, UNIT = 32768, MOST_ROWS = 1024, PIECE = 16384 };
 
 static int64_t up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -124,10 +124,10 @@ typedef struct triple {
     double of[NN_COLUMNS_SUMS];
 } triple;
 
-static inline triple column_of(const nn_columns_run *run, int64_t at, int64_t j) {
+NN_EACH triple column_of(const nn_columns_run *run, nn_dtype dtype, int64_t at, int64_t j) {
     triple t;
     for (int k = 0; k < NN_COLUMNS_SUMS; k++)
-        t.of[k] = nn_get(run->partial, run->op->dtype, at + k * run->cut.columns + j);
+        t.of[k] = nn_get(run->partial, dtype, at + k * run->cut.columns + j);
     return t;
 }
 
@@ -135,15 +135,13 @@ static inline triple column_of(const nn_columns_run *run, int64_t at, int64_t j)
  * In double, block by block, pixel by pixel: about the mean of a channel's first column, which is near enough to the
  * one mean for double to bring all moments to that afterwards.
  */
-void nn_columns_moments(nn_columns_run *run) {
+NN_EACH void fold_moments(nn_columns_run *run, nn_dtype dtype) {
     const nn_columns *c = &run->cut;
-    const nn_columns_args args = {.cut = *c, .partial = run->partial, .x = run->x};
-    over(run, NN_KERNEL_columns_moments, &args, 1);
     for (int64_t s = 0; s < c->samples; s++) {
         double *mean = run->sums[0] + s * c->channels, *squares = run->sums[1] + s * c->channels;
         double *base = run->base + s * c->channels;
         for (int64_t k = 0; k < c->channels; k++) {
-            base[k] = column_of(run, block_of(c, s, 0).at, k).of[0];
+            base[k] = column_of(run, dtype, block_of(c, s, 0).at, k).of[0];
             mean[k] = squares[k] = 0;
         }
         for (int64_t b = 0; b < c->blocks; b++) {
@@ -151,7 +149,7 @@ void nn_columns_moments(nn_columns_run *run) {
             const double count = (double)at.rows, inverse = 1 / count;
             for (int64_t j = 0; j < at.columns; j += c->channels)
                 for (int64_t k = 0; k < c->channels; k++) {
-                    const triple t = column_of(run, at.at, j + k);
+                    const triple t = column_of(run, dtype, at.at, j + k);
                     const double far = (t.of[0] - base[k]) * count + t.of[1];
                     const double own = t.of[2] - t.of[1] * t.of[1] * inverse;
                     mean[k] += far;
@@ -167,10 +165,16 @@ void nn_columns_moments(nn_columns_run *run) {
     }
 }
 
-void nn_columns_sums(nn_columns_run *run) {
+void nn_columns_moments(nn_columns_run *run) {
     const nn_columns *c = &run->cut;
-    const nn_columns_args args = {.cut = *c, .partial = run->partial, .x = run->x, .dy = run->dy, .given = run->given};
-    over(run, NN_KERNEL_columns_sums, &args, 2);
+    const nn_columns_args args = {.cut = *c, .partial = run->partial, .x = run->x};
+    over(run, NN_KERNEL_columns_moments, &args, 1);
+    if (run->op->dtype == NN_FLOAT32) fold_moments(run, NN_FLOAT32);
+    else fold_moments(run, NN_FLOAT64);
+}
+
+NN_EACH void fold_sums(nn_columns_run *run, nn_dtype dtype) {
+    const nn_columns *c = &run->cut;
     for (int64_t s = 0; s < c->samples; s++) {
         double *first = run->sums[0] + s * c->channels, *second = run->sums[1] + s * c->channels;
         for (int64_t k = 0; k < c->channels; k++) first[k] = second[k] = 0;
@@ -178,7 +182,7 @@ void nn_columns_sums(nn_columns_run *run) {
             const block at = block_of(c, s, b);
             for (int64_t j = 0; j < at.columns; j += c->channels)
                 for (int64_t k = 0; k < c->channels; k++) {
-                    const triple t = column_of(run, at.at, j + k);
+                    const triple t = column_of(run, dtype, at.at, j + k);
                     first[k] += t.of[0];
                     second[k] += t.of[1];
                 }
@@ -186,11 +190,12 @@ void nn_columns_sums(nn_columns_run *run) {
     }
 }
 
-void nn_columns_set(nn_columns_run *run, int64_t sample, int64_t channel, int count, const double *values) {
+void nn_columns_sums(nn_columns_run *run) {
     const nn_columns *c = &run->cut;
-    for (int k = 0; k < count; k++)
-        for (int64_t j = channel; j < c->columns; j += c->channels)
-            nn_put(run->given, run->op->dtype, (sample * count + k) * c->columns + j, values[k]);
+    const nn_columns_args args = {.cut = *c, .partial = run->partial, .x = run->x, .dy = run->dy, .given = run->given};
+    over(run, NN_KERNEL_columns_sums, &args, 2);
+    if (run->op->dtype == NN_FLOAT32) fold_sums(run, NN_FLOAT32);
+    else fold_sums(run, NN_FLOAT64);
 }
 
 /* Runs a kernel that writes `out`, in channels-last memory; then the channels come first again where they did. */

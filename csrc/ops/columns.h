@@ -27,12 +27,13 @@ void nn_columns_moments(nn_columns_run *run);
 /* Sums of dy and dy (x - mean) about the means that nn_columns_set was given as the only coefficient. */
 void nn_columns_sums(nn_columns_run *run);
 
-/* The `count` coefficients of a channel. */
-void nn_columns_set(nn_columns_run *run, int64_t sample, int64_t channel, int count, const double *values);
 /* to = (from - c0) c1 + c2, from like x */
 void nn_columns_apply(nn_columns_run *run, void *to, const void *from);
 /* dx = dy c0 + ((x - c1) c2 + c3) */
 void nn_columns_apply_backward(nn_columns_run *run, void *dx);
+
+/* A function for each dtype: called with a constant, it asks nothing inside its loops. */
+#define NN_EACH static inline __attribute__((always_inline))
 
 /* ---- numbers of either dtype ------------------------------------------------------------------------- */
 
@@ -48,6 +49,15 @@ static inline void nn_put(void *array, nn_dtype dtype, int64_t i, double value) 
 /* array[i], or `otherwise` where there is no array: a weight of 1, a bias of 0. */
 static inline double nn_get_or(const void *array, nn_dtype dtype, int64_t i, double otherwise) {
     return array ? nn_get(array, dtype, i) : otherwise;
+}
+
+/* The `count` coefficients of a channel. */
+static inline void nn_columns_set(nn_columns_run *run, nn_dtype dtype, int64_t sample, int64_t channel, int count,
+                                  const double *values) {
+    const nn_columns *c = &run->cut;
+    for (int k = 0; k < count; k++)
+        for (int64_t j = channel; j < c->columns; j += c->channels)
+            nn_put(run->given, dtype, (sample * count + k) * c->columns + j, values[k]);
 }
 
 static inline double nn_rounded(nn_dtype dtype, double value) { return dtype == NN_FLOAT32 ? (double)(float)value : value; }

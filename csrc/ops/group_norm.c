@@ -17,33 +17,69 @@ static nn_status plan(nn_op *op, nn_error *error) {
     return NN_OK;
 }
 
-static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
-    (void)error;
-    nn_columns_run run = nn_columns_open(op, io, true, false);
-    if (run.cut.size == 0) return NN_OK;
+/* Group g, which is that of sample n whose channels begin with `first`. */
+#define EACH_GROUP(op, each)                              \
+    for (int64_t n = 0, g = 0; n < (op)->x[0]; n++) \
+        for (int64_t first = 0; first < (op)->channels; first += (each), g++)
+
+/* The lines of all channels, from their moments. */
+NN_EACH void set_lines(nn_columns_run *run, const nn_op *op, const nn_io *io, nn_dtype dtype) {
     const int64_t each = op->channels / op->groups, groups = op->x[0] * op->groups;
-    nn_columns_moments(&run);
-    for (int64_t g = 0; g < groups; g++) {
-        const double *base = run.base + g * each, *more = run.sums[0] + g * each, *squares = run.sums[1] + g * each;
+    EACH_GROUP(op, each) {
+        const double *base = run->base + g * each, *more = run->sums[0] + g * each, *squares = run->sums[1] + g * each;
         double mean = 0, sum = 0; /* mean: beside base[0] */
         for (int64_t k = 0; k < each; k++) mean += (base[k] - base[0]) + more[k];
         mean /= (double)each;
         for (int64_t k = 0; k < each; k++) {
             const double far = ((base[k] - base[0]) + more[k]) - mean;
-            sum += squares[k] + (double)run.pixels * (far * far);
+            sum += squares[k] + (double)run->pixels * (far * far);
         }
-        const nn_norm norm = nn_norm_of(op->dtype, base[0], mean, sum / (double)(each * run.pixels), op->parameter[0]);
-        if (io->saved) nn_norm_save(io->saved, op->dtype, groups, g, norm);
+        const nn_norm norm = nn_norm_of(dtype, base[0], mean, sum / (double)(each * run->pixels), op->parameter[0]);
+        if (io->saved) nn_norm_save(io->saved, dtype, groups, g, norm);
         for (int64_t k = 0; k < each; k++) {
-            const int64_t c = g % op->groups * each + k;
-            const double weight = nn_get_or(io->weight, op->dtype, c, 1);
+            const int64_t c = first + k;
+            const double weight = nn_get_or(io->weight, dtype, c, 1);
             const double line[3] = {norm.mean, norm.inverse * weight,
-                                    nn_get_or(io->bias, op->dtype, c, 0) + norm.offset * weight};
-            nn_columns_set(&run, g / op->groups, c, 3, line);
+                                    nn_get_or(io->bias, dtype, c, 0) + norm.offset * weight};
+            nn_columns_set(run, dtype, n, c, 3, line);
         }
     }
+}
+
+static nn_status forward(const nn_op *op, const nn_io *io, nn_error *error) {
+    (void)error;
+    nn_columns_run run = nn_columns_open(op, io, true, false);
+    if (run.cut.size == 0) return NN_OK;
+    nn_columns_moments(&run);
+    if (op->dtype == NN_FLOAT32) set_lines(&run, op, io, NN_FLOAT32);
+    else set_lines(&run, op, io, NN_FLOAT64);
     nn_columns_apply(&run, io->y, run.x);
     return NN_OK;
+}
+
+/* The lines of dx, from the sums of dy and dy (x - mean), which become those of dy xhat. */
+NN_EACH void set_lines_backward(nn_columns_run *run, const nn_op *op, const nn_io *io, nn_dtype dtype) {
+    const int64_t each = op->channels / op->groups, groups = op->x[0] * op->groups;
+    EACH_GROUP(op, each) {
+        const nn_norm norm = nn_norm_saved(io->saved, dtype, groups, g);
+        double sum = 0, products = 0;
+        for (int64_t k = 0; k < each; k++) {
+            const int64_t c = first + k;
+            const double own = run->sums[0][g * each + k];
+            const double product = run->sums[1][g * each + k] * norm.inverse + norm.offset * own;
+            const double weight = nn_get_or(io->weight, dtype, c, 1);
+            sum += weight * own;
+            products += weight * product;
+            run->sums[1][g * each + k] = product;
+        }
+        const double m = (double)(each * run->pixels), slope = -norm.inverse * products / m;
+        for (int64_t k = 0; k < each; k++) {
+            const int64_t c = first + k;
+            nn_columns_set(run, dtype, n, c, 4,
+                           (const double[]){norm.inverse * nn_get_or(io->weight, dtype, c, 1), norm.mean,
+                                            slope * norm.inverse, slope * norm.offset - norm.inverse * sum / m});
+        }
+    }
 }
 
 static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
@@ -52,32 +88,14 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
     if (run.cut.size == 0) return NN_OK;
     const nn_dtype dtype = op->dtype;
     const int64_t each = op->channels / op->groups, groups = op->x[0] * op->groups;
-    for (int64_t g = 0; g < groups; g++) {
+    EACH_GROUP(op, each) {
         const double mean = nn_norm_saved(io->saved, dtype, groups, g).mean;
         for (int64_t k = 0; k < each; k++)
-            nn_columns_set(&run, g / op->groups, g % op->groups * each + k, 1, &mean);
+            nn_columns_set(&run, dtype, n, first + k, 1, &mean);
     }
     nn_columns_sums(&run);
-    for (int64_t g = 0; g < groups; g++) {
-        const nn_norm norm = nn_norm_saved(io->saved, dtype, groups, g);
-        double sum = 0, products = 0;
-        for (int64_t k = 0; k < each; k++) {
-            const int64_t c = g % op->groups * each + k;
-            const double own = run.sums[0][g * each + k];
-            const double product = run.sums[1][g * each + k] * norm.inverse + norm.offset * own;
-            const double weight = nn_get_or(io->weight, dtype, c, 1);
-            sum += weight * own;
-            products += weight * product;
-            run.sums[1][g * each + k] = product;
-        }
-        const double m = (double)(each * run.pixels), slope = -norm.inverse * products / m;
-        for (int64_t k = 0; k < each; k++) {
-            const int64_t c = g % op->groups * each + k;
-            nn_columns_set(&run, g / op->groups, c, 4,
-                           (const double[]){norm.inverse * nn_get_or(io->weight, dtype, c, 1), norm.mean,
-                                            slope * norm.inverse, slope * norm.offset - norm.inverse * sum / m});
-        }
-    }
+    if (dtype == NN_FLOAT32) set_lines_backward(&run, op, io, NN_FLOAT32);
+    else set_lines_backward(&run, op, io, NN_FLOAT64);
     /* Sample after sample in double, then added once. */
     for (int64_t c = 0; c < op->channels; c++) {
         double sum = 0, products = 0;

@@ -14,7 +14,7 @@
 #include "columns.h"
 
 /* Rows a piece of backward, each with sums of its own: few beside the rows themselves, and pieces for all threads. */
-enum { LEAST_ROWS = 8, MOST_ROWS = 64, PIECES = 16, PIECE = 8192, FOLD = 256 };
+enum { LEAST_ROWS = 8, MOST_ROWS = 256, PIECES = 16, PIECE = 16384, FOLD = 256 };
 
 static int64_t rows_of(const nn_op *op) { return op->x_count / op->channels; }
 
