@@ -82,6 +82,9 @@ NN_DEFINE_KERNEL(linear_pack_input) {
                         nn_min(GEMM_COLS, end - i));
 }
 
+/* Rows of a tile that is stored transposed: with quads whole vectors of them are read. */
+enum { WHOLE_ROWS = NN_HAVE_QUADS ? VL : GEMM_ROWS };
+
 /*
  * y (cols samples, rows features from j) = transpose of rows of weight times a panel of x^T, plus bias: a column of
  * the tile is `rows` neighbours in y.
@@ -89,16 +92,25 @@ NN_DEFINE_KERNEL(linear_pack_input) {
 NN_INLINE void store_swapped(const nn_linear_args *l, const REAL *tile, REAL *y, int64_t j, int64_t rows,
                              int64_t cols) {
     const REAL *bias = l->bias;
-    REAL start[GEMM_ROWS] = {0};
+    REAL start[WHOLE_ROWS] = {0};
     if (bias)
         for (int64_t i = 0; i < rows; i++) start[i] = bias[j + i];
-    for (int64_t s = 0; s < cols; s++)
-        NN_UNROLL(16) for (int i = 0; i < rows; i++) y[s * l->out + j + i] = tile[i * GEMM_COLS + s] + start[i];
+    y += j;
+#if NN_HAVE_QUADS
+    for (int64_t s = 0; s < cols; s += 4) {
+        vec column[4];
+        vtranspose_columns(column, tile + s, GEMM_COLS);
+        for (int i = 0; i < 4 && s + i < cols; i++, y += l->out) vstore_some(y, column[i] + vload(start), rows);
+    }
+#else
+    for (int64_t s = 0; s < cols; s++, y += l->out)
+        NN_UNROLL(16) for (int i = 0; i < rows; i++) y[i] = tile[i * GEMM_COLS + s] + start[i];
+#endif
 }
 
 NN_DEFINE_KERNEL(linear_forward_swapped) {
     const nn_linear_args *l = args;
-    REAL whole[GEMM_ROWS * GEMM_COLS];
+    REAL whole[WHOLE_ROWS * GEMM_COLS] = {0};
     for (int64_t s = 0; s < l->n; s += GEMM_COLS) {
         const int64_t cols = nn_min(GEMM_COLS, l->n - s);
         REAL *y = (REAL *)l->y + s * l->out;

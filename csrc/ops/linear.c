@@ -69,8 +69,11 @@ static void run_columns_then_after(const void *args, int64_t begin, int64_t end)
 static void run_columns(const nn_op *op, nn_kernel_id id, const nn_linear_args *args, const nn_after *after, int64_t width,
                         int64_t piece) {
     nn_kernel_fn *kernel = nn_kernel(id, op->dtype);
-    if (!after) {
+    if (!after || (width > piece && args->n > 1)) {
         nn_parallel(kernel, args, width, piece, op->flops);
+        if (after)
+            nn_parallel(nn_kernel(after->kernel, op->dtype), &after->args, args->n * width, NN_ACTIVATION_PIECE,
+                        3 * args->n * width * nn_dtype_bytes(op->dtype));
         return;
     }
     const columns_args columns = {.linear = *args, .kernel = kernel, .after = nn_kernel(after->kernel, op->dtype),
