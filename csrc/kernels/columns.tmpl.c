@@ -17,7 +17,7 @@
 #include "columns.h"
 
 /* Rows that are summed in registers before they join the unit's sums: short chains keep the rounding small. */
-enum { GROUP = 16, VECS = 4 };
+enum { GROUP = 32, VECS = 4 };
 
 /* Rows that a line goes through together where they are short: memory is still read from end to end. */
 enum { ROWS = 4, SHORT = 64 };

@@ -54,10 +54,9 @@ static inline double nn_get_or(const void *array, nn_dtype dtype, int64_t i, dou
 /* The `count` coefficients of a channel. */
 static inline void nn_columns_set(nn_columns_run *run, nn_dtype dtype, int64_t sample, int64_t channel, int count,
                                   const double *values) {
-    const nn_columns *c = &run->cut;
-    for (int k = 0; k < count; k++)
-        for (int64_t j = channel; j < c->columns; j += c->channels)
-            nn_put(run->given, dtype, (sample * count + k) * c->columns + j, values[k]);
+    const int64_t columns = run->cut.columns, channels = run->cut.channels, first = sample * count * columns;
+    for (int64_t j = channel; j < columns; j += channels)
+        for (int k = 0; k < count; k++) nn_put(run->given, dtype, first + k * columns + j, values[k]);
 }
 
 static inline double nn_rounded(nn_dtype dtype, double value) { return dtype == NN_FLOAT32 ? (double)(float)value : value; }

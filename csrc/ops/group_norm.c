@@ -25,16 +25,17 @@ static nn_status plan(nn_op *op, nn_error *error) {
 /* The lines of all channels, from their moments. */
 NN_EACH void set_lines(nn_columns_run *run, const nn_op *op, const nn_io *io, nn_dtype dtype) {
     const int64_t each = op->channels / op->groups, groups = op->x[0] * op->groups;
+    const double share = 1 / (double)each, share_of_all = 1 / (double)(each * run->pixels);
     EACH_GROUP(op, each) {
         const double *base = run->base + g * each, *more = run->sums[0] + g * each, *squares = run->sums[1] + g * each;
         double mean = 0, sum = 0; /* mean: beside base[0] */
         for (int64_t k = 0; k < each; k++) mean += (base[k] - base[0]) + more[k];
-        mean /= (double)each;
+        mean *= share;
         for (int64_t k = 0; k < each; k++) {
             const double far = ((base[k] - base[0]) + more[k]) - mean;
             sum += squares[k] + (double)run->pixels * (far * far);
         }
-        const nn_norm norm = nn_norm_of(dtype, base[0], mean, sum / (double)(each * run->pixels), op->parameter[0]);
+        const nn_norm norm = nn_norm_of(dtype, base[0], mean, sum * share_of_all, op->parameter[0]);
         if (io->saved) nn_norm_save(io->saved, dtype, groups, g, norm);
         for (int64_t k = 0; k < each; k++) {
             const int64_t c = first + k;
