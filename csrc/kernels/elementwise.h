@@ -1,7 +1,8 @@
 /*
  * elementwise.h: the loops of elementwise kernels, around a function of vectors that is inlined into them.
  *
- * Two vectors at a time: two independent chains of a polynomial fill the latency of one.
+ * Two vectors at a time: two independent chains of a polynomial fill the latency of one. A lone argument is loaded once:
+ * the compiler would load it again for each use as an operand.
  */
 #ifndef NN_KERNELS_ELEMENTWISE_H
 #define NN_KERNELS_ELEMENTWISE_H
@@ -10,7 +11,7 @@
 NN_INLINE void elementwise_unary(REAL *y, const REAL *x, int64_t begin, int64_t end, vec (*f)(vec)) {
     int64_t i = begin;
     for (; i + 2 * VL <= end; i += 2 * VL) {
-        const vec first = f(vload(x + i)), second = f(vload(x + i + VL));
+        const vec first = f(vkept(vload(x + i))), second = f(vkept(vload(x + i + VL)));
         vstore(y + i, first);
         vstore(y + i + VL, second);
     }
@@ -45,7 +46,7 @@ NN_INLINE void elementwise_unary_given(REAL *y, const REAL *x, int64_t begin, in
                                        given g) {
     int64_t i = begin;
     for (; i + 2 * VL <= end; i += 2 * VL) {
-        const vec first = f(vload(x + i), g), second = f(vload(x + i + VL), g);
+        const vec first = f(vkept(vload(x + i)), g), second = f(vkept(vload(x + i + VL)), g);
         vstore(y + i, first);
         vstore(y + i + VL, second);
     }
