@@ -123,9 +123,15 @@ def _built() -> ctypes.CDLL:
     """The library of products.c; built if anything of it changed."""
     configure = ["cmake", "-S", str(ROOT), "-B", str(BUILD), *(f"-D{option}" for option in OPTIONS)]
     for command in (configure, ["cmake", "--build", str(BUILD), "--parallel", "2"]):
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+        except FileNotFoundError:
+            raise ImportError("cmake, which builds the engine once more, is not there") from None
         if done.returncode:
-            raise ImportError(f"{command[0]} failed: {done.stderr.strip().splitlines()[-1]}")
+            said = done.stdout.strip().splitlines() or [f"status {done.returncode}"]
+            raise ImportError(f"{command[0]} failed: {said[-1]}")
     library = ctypes.CDLL(str(BUILD / "benchmarks" / "libproducts.so"))
     library.products_workspace.restype = ctypes.c_int64
     return library

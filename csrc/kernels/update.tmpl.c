@@ -69,8 +69,9 @@ NN_INLINE vec without_subnormals(vec v) {
 #if defined(__AVX512F__) && NN_BITS == 32
     const __mmask16 normal = _mm512_test_epi32_mask((__m512i)v, _mm512_set1_epi32(0x7f800000));
     return (vec)_mm512_maskz_mov_ps(normal, (__m512)v);
-#endif
+#else
     return vselect(vabs(v) < (vec)ivset((INT)1 << MANTISSA_BITS), vset(0), v);
+#endif
 }
 
 /*

@@ -200,8 +200,9 @@ NN_INLINE vec vsqrt(vec v) {
 }
 
 /*
- * a / b for 0 < b <= infinity, or NaN, where a unit in the last place does not matter and the divider is busy: with
- * AVX-512 by an estimate of 1 / b and one correction. With b infinite that is NaN, which the minimum replaces.
+ * a / b for b that is normal, infinite or NaN and not negative, where a unit in the last place does not matter and the
+ * divider is busy: with AVX-512 by an estimate of 1 / b and one correction. With b infinite that is NaN, which the
+ * minimum replaces; of a subnormal b the estimate would be infinite.
  */
 NN_INLINE vec vquotient(vec a, vec b) {
 #if defined(__AVX512F__) && NN_BITS == 32

@@ -3,6 +3,7 @@
  */
 #include "update.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -106,6 +107,8 @@ static void set_args(nn_update_args *args, const nn_update *update, double squar
         const double root = sqrt(correction(update->beta2, t));
         args->step_size = update->lr * root / correction(update->beta1, t);
         args->eps *= root;
+        /* Not subnormal: nothing, divided by that, would be NaN by an estimated quotient. */
+        if (update->dtype == NN_FLOAT32 && args->eps > 0 && args->eps < FLT_MIN) args->eps = FLT_MIN;
     } else if (update->kind == NN_ADAGRAD) {
         args->step_size = update->lr / (1 + (double)update->steps * update->lr_decay);
     }

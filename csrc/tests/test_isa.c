@@ -33,10 +33,10 @@ static void by_default(void) {
     }
 }
 
-/* By default only float32 may have kernels that are not AVX2's; whoever names AVX2 gets nothing else. */
+/* By default some kernels may be AVX-512's, of either dtype; whoever names AVX2 gets nothing else. */
 static void default_kernels(void) {
     if (!nn_isa_available(NN_ISA_AVX2)) return;
-    int wider = 0;
+    int wider[NN_DTYPES] = {0};
     for (int kernel = 0; kernel < nn_kernel_count(); kernel++)
         for (int dtype = 0; dtype < NN_DTYPES; dtype++) {
             CHECK_EQUAL(nn_isa_select(NULL, NULL), NN_OK);
@@ -44,10 +44,11 @@ static void default_kernels(void) {
             CHECK_EQUAL(nn_isa_select("avx2", NULL), NN_OK);
             if (code == nn_kernel((nn_kernel_id)kernel, (nn_dtype)dtype)) continue;
             CHECK_EQUAL(nn_isa_select("avx512", NULL), NN_OK);
-            CHECK(dtype == NN_FLOAT32 && code == nn_kernel((nn_kernel_id)kernel, NN_FLOAT32));
-            wider++;
+            CHECK(code == nn_kernel((nn_kernel_id)kernel, (nn_dtype)dtype));
+            wider[dtype]++;
         }
-    CHECK(nn_isa_available(NN_ISA_AVX512) ? wider > 0 : wider == 0);
+    for (int dtype = 0; dtype < NN_DTYPES; dtype++)
+        CHECK(nn_isa_available(NN_ISA_AVX512) ? wider[dtype] > 0 : wider[dtype] == 0);
 }
 
 static void unknown_names_change_nothing(void) {

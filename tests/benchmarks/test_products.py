@@ -37,10 +37,22 @@ def test_both_dtypes_and_all_three_products_are_there() -> None:
     assert names == {f"7x33x19 {way}{dtype}" for way in ways for dtype in ("", " float64")}
 
 
-def test_a_build_that_fails_leaves_the_contestant_out(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("said", "match"),
+    [("CMake Error: no compiler\n", "cmake failed: CMake Error: no compiler"), ("", "status 1")],
+)
+def test_a_build_that_fails_leaves_the_contestant_out(
+    monkeypatch: pytest.MonkeyPatch, said: str, match: str
+) -> None:
     def fails(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 1, "", "CMake Error: no compiler\n")
+        return subprocess.CompletedProcess(command, 1, said)
 
     monkeypatch.setattr(products.subprocess, "run", fails)
-    with pytest.raises(ImportError, match="cmake failed: CMake Error: no compiler"):
+    with pytest.raises(ImportError, match=match):
+        products.open_contestant("openblas", 1)
+
+
+def test_so_does_a_machine_without_cmake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ImportError, match="cmake, which builds the engine once more, is not there"):
         products.open_contestant("openblas", 1)

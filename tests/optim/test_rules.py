@@ -70,6 +70,17 @@ def test_gradients_of_every_size(isa, torch, dtype, rule, lr):
     np.testing.assert_allclose(ours.data, theirs.detach().numpy(), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("eps", [1e-36, 1e-38, 1e-42])
+def test_smallest_eps(isa, eps):
+    """A weight that has had no gradient stays, also where eps and its factor are subnormal."""
+    param = nn.Parameter(np.linspace(-1, 1, 37, dtype=np.float32))
+    optimizer = optim.Adam([param], eps=eps, betas=(0.9, 0.99999))
+    before = param.data.copy()
+    for _ in range(2):
+        optimizer.step()
+    np.testing.assert_array_equal(param.data, before)
+
+
 def test_numbers_are_read_at_each_step(pair):
     for i in range(12):
         for optimizer in (pair.ours, pair.theirs):

@@ -58,7 +58,11 @@ class TestArguments:
                 TypeError,
                 r"uint8, expected float32: scale it.*255",
             ),
-            ({"x": np.zeros((50, 4), bool)}, TypeError, "bool"),
+            (
+                {"x": np.zeros((50, 4), bool)},
+                TypeError,
+                r"bool, expected float32: convert it, x.astype\(np.float32\)",
+            ),
             (
                 {"x": np.zeros((50, 4), object)},
                 TypeError,

@@ -29,7 +29,7 @@ def converted(x: Any, dtype: np.dtype[Any], layer: str, arg: str) -> NDArray[Any
                 f"{layer}: {arg} has dtype {array.dtype}, expected {dtype.name}: "
                 + (
                     f"scale it, for example {arg}.astype(np.{dtype.name}) / 255"
-                    if array.dtype.itemsize == 1
+                    if array.dtype.itemsize == 1 and kind != "b"
                     else f"convert it, {arg}.astype(np.{dtype.name})"
                 )
             )
