@@ -53,7 +53,9 @@ NN_INLINE void run_tile(const gemm_panel *t, int64_t from, int rows, int vecs, b
     REAL *copy = t->copy;
     for (int64_t p = t->k; p > 0; p--) {
         vec bv[GEMM_VECS];
-        if (copying) __builtin_prefetch(b + 16 * ldb);
+        if (copying) { /* braces for clang: an unrolled loop behind looks like its body */
+            __builtin_prefetch(b + 16 * ldb);
+        }
         NN_UNROLL(8) for (int v = 0; v < vecs; v++) {
             bv[v] = load_lanes(b + column[v], some);
             if (copying) vstore(copy + v * VL, bv[v]);
