@@ -28,7 +28,7 @@ enum { /* powers of two, as layers have: shared out evenly */
     NN_LINEAR_PIECE = 64,        /* columns of y, of dx a piece: a multiple of every tile's width */
     NN_LINEAR_FEW_PIECE = 960,   /* columns of dx a piece where there are one or two samples: weights stream past */
     NN_LINEAR_WEIGHT_PIECE = 64, /* rows of dweight a piece, at most */
-    NN_LINEAR_DEPTH = 256,       /* samples that dweight sums at a time; with descent there are no more */
+    NN_LINEAR_DEPTH = 1024,      /* bytes of samples that dweight sums at a time; with descent there are no more */
     NN_LINEAR_PACK_PIECE = 32,   /* rows of x a piece of packing: a multiple of every panel's width */
 };
 

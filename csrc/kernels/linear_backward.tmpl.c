@@ -62,7 +62,8 @@ NN_DEFINE_KERNEL(linear_backward_data) {
 }
 
 enum {
-    WEIGHT_DEPTH = NN_LINEAR_DEPTH, /* samples a block: dy^T of a piece takes 64 KB or 128, and is read in order */
+    /* Samples a block: dy^T of a piece takes 64 KB, which a thread's smallest stack holds, and is read in order. */
+    WEIGHT_DEPTH = NN_LINEAR_DEPTH / sizeof(REAL),
     WEIGHT_TILES = (NN_LINEAR_WEIGHT_PIECE + GEMM_ROWS - 1) / GEMM_ROWS,
     WEIGHT_LANES = (GEMM_ROWS + VL - 1) / VL * VL, /* stored for GEMM_ROWS: the rest is overwritten by the next */
 };

@@ -158,7 +158,7 @@ static nn_status plan(nn_op *op, nn_error *error) {
     op->overwrites = op->follows = true;
     const bool outer = op->dtype == NN_FLOAT32 && n == 1 && in % OUTER_ROWS == 0 && op->weight_count >= OUTER_WEIGHTS;
     op->finishes = outer || (op->weight_count >= STRIP_WEIGHTS && n <= STRIP_SAMPLES);
-    op->descends = op->weight_count >= STRIP_WEIGHTS && n <= NN_LINEAR_DEPTH;
+    op->descends = op->weight_count >= STRIP_WEIGHTS && n <= NN_LINEAR_DEPTH / nn_dtype_bytes(op->dtype);
     return NN_OK;
 }
 
@@ -191,7 +191,7 @@ static nn_status backward(const nn_op *op, const nn_io *io, nn_error *error) {
                     args->n <= 2 ? NN_LINEAR_FEW_PIECE : NN_LINEAR_PIECE);
     if (args->n == 0 || !(io->dweight || io->dbias)) return NN_OK;
     nn_kernel_fn *kernel = nn_kernel(weight_kernel(args->n, op->dtype), op->dtype);
-    if (io->finish && io->finish->plain && io->finish->aside && args->n <= NN_LINEAR_DEPTH) {
+    if (io->finish && io->finish->plain && io->finish->aside && args->n <= NN_LINEAR_DEPTH / element) {
         args->descent = io->finish->weight;
         args->rate = io->finish->rate;
         if (args->n <= DESCENT_SAMPLES) kernel = nn_kernel(NN_KERNEL_linear_descent, op->dtype);

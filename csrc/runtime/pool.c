@@ -30,7 +30,7 @@
 enum {
     MOVED = 8,            /* workers that are kept off their caller's CPU: where there are more, it is no matter */
     AWAKE = -1,
-    STACK_BYTES = 2 << 20 /* kernels take up to 180 KB (linear_backward_weight), thread-local data counts */
+    STACK_BYTES = 2 << 20 /* kernels take up to 100 KB (linear_backward_weight), thread-local data counts */
 };
 
 /*

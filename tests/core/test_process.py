@@ -318,3 +318,26 @@ os.environ["X"] = "1"
 def test_shared_work_leaves_signals_subnormals_and_affinity_alone():
     """Workers are there afterwards; nothing else is new."""
     assert answer(WORK + STATE.replace("{action}", "step()")) == ["threads"]
+
+
+SMALL_STACK = """
+import json, threading
+import numpy as np
+from nncore import nn
+def work():
+    for dtype in (np.float32, np.float64):
+        layers = nn.Linear(300, 300, dtype=dtype), nn.Conv2d(16, 16, 3, dtype=dtype)
+        for layer, x in zip(layers, (np.ones((600, 300)), np.ones((8, 16, 20, 20))), strict=True):
+            layer.backward(layer(x.astype(dtype)))
+    done.append(True)
+done = []
+threading.stack_size(131072)
+thread = threading.Thread(target=work)
+thread.start(), thread.join()
+print(json.dumps(done))
+"""
+
+
+def test_a_thread_of_a_small_stack():
+    """As large as some systems give it."""
+    assert answer(SMALL_STACK) == [True]
