@@ -338,6 +338,9 @@ print(json.dumps(done))
 """
 
 
+@pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="the address sanitizer needs more stack"
+)
 def test_a_thread_of_a_small_stack():
     """As large as some systems give it."""
     assert answer(SMALL_STACK) == [True]
