@@ -65,7 +65,10 @@ static void run_columns_then_after(const void *args, int64_t begin, int64_t end)
     for (int64_t i = 0; i < rows; i++) c->after(c->after_args, i * width + begin, i * width + end);
 }
 
-/* A piece's rows are in the first-level cache when `after` comes to them. */
+/*
+ * A piece's rows are in the first-level cache when `after` comes to them. Many short runs of columns would cost it more
+ * than one pass over rows that the second level holds: there it goes last.
+ */
 static void run_columns(const nn_op *op, nn_kernel_id id, const nn_linear_args *args, const nn_after *after, int64_t width,
                         int64_t piece) {
     nn_kernel_fn *kernel = nn_kernel(id, op->dtype);
