@@ -109,3 +109,24 @@ def assert_same_state(model, optimizer, other, other_optimizer):
         assert entry["step"] == given[number]["step"]
         for name in entry.keys() - {"step"}:
             assert_same_bits(entry[name], given[number][name])
+
+
+def fused(step):
+    """The labels in the last column of the table, by the operation's label."""
+    head, *rows = str(step).splitlines()[:-1]
+    at, layer = head.index("fused with"), slice(head.index("layer"), head.index("output"))
+    return {row[layer].strip(): row[at:] for row in rows if row[at:]}
+
+
+def assert_same_both_ways(step, model, twin, x, rng):
+    """Every output of the model's step and of its twin by hand, dx, and all gradients."""
+    outputs, expected = step.forward(x), twin(x)
+    if not isinstance(outputs, tuple):
+        outputs, expected = (outputs,), (expected,)
+    for mine, other in zip(outputs, expected, strict=True):
+        assert_same_bits(mine, other)
+    grads = tuple(rng.standard_normal(y.shape).astype(np.float32) for y in expected)
+    grads = grads if len(grads) > 1 else grads[0]
+    assert_same_bits(step.backward(grads, input_grad=True), twin.backward(grads, input_grad=True))
+    for own, other in zip(model.parameters(), twin.parameters(), strict=True):
+        assert_same_bits(own.grad, other.grad)

@@ -5,7 +5,7 @@ import copy
 
 import numpy as np
 import pytest
-from step_networks import assert_same_state, batches, by_hand
+from step_networks import assert_same_both_ways, assert_same_state, batches, by_hand, fused
 from tolerance import assert_same_bits
 
 import nncore as nc
@@ -78,13 +78,6 @@ LAYERS = {
     ),
     "lines": (lambda d: (nn.Conv1d(2, 8, 5, dtype=d), nn.Conv1d(8, 4, 3, dtype=d)), (2, 20)),
 }
-
-
-def fused(step):
-    """The labels in the last column of the table, by the operation's label."""
-    head, *rows = str(step).splitlines()[:-1]
-    at, layer = head.index("fused with"), slice(head.index("layer"), head.index("output"))
-    return {row[layer].strip(): row[at:] for row in rows if row[at:]}
 
 
 def assert_as_by_hand(model, step, x, rng):
@@ -193,16 +186,7 @@ def test_who_else_reads(way, count, threads, rng):
     twin = copy.deepcopy(model)
     step = nc.compile(model)
     x = rng.standard_normal((6, 9)).astype(np.float32)
-    outputs, expected = step.forward(x), twin(x)
-    if not isinstance(outputs, tuple):
-        outputs, expected = (outputs,), (expected,)
-    for mine, other in zip(outputs, expected, strict=True):
-        assert_same_bits(mine, other)
-    grads = tuple(rng.standard_normal(y.shape).astype(np.float32) for y in expected)
-    grads = grads if len(grads) > 1 else grads[0]
-    assert_same_bits(step.backward(grads, input_grad=True), twin.backward(grads, input_grad=True))
-    for own, other in zip(model.parameters(), twin.parameters(), strict=True):
-        assert_same_bits(own.grad, other.grad)
+    assert_same_both_ways(step, model, twin, x, rng)
     core, nodes = step._core, len(str(step).splitlines()) - 2
     found = sum(core.followed(i, forward) >= 0 for i in range(nodes) for forward in (True, False))
     assert found == count

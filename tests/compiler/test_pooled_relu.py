@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from step_networks import assert_same_state, batches, by_hand
+from step_networks import assert_same_both_ways, assert_same_state, batches, by_hand, fused
 from tolerance import assert_same_bits
 
 import nncore as nc
@@ -20,13 +20,6 @@ POOLS = {
     "adaptive": lambda: nn.AdaptiveMaxPool2d((3, 2)),
     "large": lambda: nn.MaxPool2d(16, 1, 8),
 }
-
-
-def fused(step):
-    """The labels in the last column of the table, by the operation's label."""
-    head, *rows = str(step).splitlines()[:-1]
-    at, layer = head.index("fused with"), slice(head.index("layer"), head.index("output"))
-    return {row[layer].strip(): row[at:] for row in rows if row[at:]}
 
 
 def wild(rng, shape, dtype):
@@ -141,16 +134,7 @@ def test_who_else_reads(way, count, rng):
     twin = copy.deepcopy(model)
     step = nc.compile(model)
     x = rng.standard_normal((3, 2, 8, 8)).astype(np.float32)
-    outputs, expected = step.forward(x), twin(x)
-    if not isinstance(outputs, tuple):
-        outputs, expected = (outputs,), (expected,)
-    for mine, other in zip(outputs, expected, strict=True):
-        assert_same_bits(mine, other)
-    grads = tuple(rng.standard_normal(y.shape).astype(np.float32) for y in expected)
-    grads = grads if len(grads) > 1 else grads[0]
-    assert_same_bits(step.backward(grads, input_grad=True), twin.backward(grads, input_grad=True))
-    for own, other in zip(model.parameters(), twin.parameters(), strict=True):
-        assert_same_bits(own.grad, other.grad)
+    assert_same_both_ways(step, model, twin, x, rng)
     assert sum("Pool" in label + other for label, other in fused(step).items()) == count
 
 
